@@ -1,0 +1,87 @@
+import { Type, type Static } from 'typebox';
+
+/** Milliseconds of the Unix epoch as RFC 3339 text. */
+export function instantText(ms: number): string {
+  return new Date(ms).toISOString();
+}
+
+const Instant = Type.String({ format: 'date-time' });
+const nullable = <Schema extends Type.TSchema>(schema: Schema) => Type.Union([schema, Type.Null()]);
+
+/**
+ * The body of `POST /timers`. The fields of time are cast by core/due, more permissively than a
+ * schema can say; what is not listed is refused.
+ */
+export const CreateTimerBody = Type.Object(
+  {
+    url: Type.Unknown(),
+    hours: Type.Unknown(),
+    minutes: Type.Unknown(),
+    seconds: Type.Unknown(),
+    delay: Type.Unknown(),
+    due_at: Type.Unknown(),
+    expires_after: Type.Unknown(),
+    append_id: Type.Boolean(),
+  },
+  { additionalProperties: false, required: [] },
+);
+
+export interface CreateTimerFields {
+  readonly url?: unknown;
+  readonly hours?: unknown;
+  readonly minutes?: unknown;
+  readonly seconds?: unknown;
+  readonly delay?: unknown;
+  readonly due_at?: unknown;
+  readonly expires_after?: unknown;
+  readonly append_id?: boolean;
+}
+
+export const CreatedTimerBody = Type.Object({
+  id: Type.Integer(),
+  time_left: Type.Number(),
+  status: Type.Literal('pending'),
+  url: Type.String(),
+  due_at: Instant,
+  created_at: Instant,
+  expires_at: nullable(Instant),
+});
+
+export const AttemptBody = Type.Object({
+  number: Type.Integer(),
+  started_at: nullable(Instant),
+  lateness_ms: nullable(Type.Number()),
+  duration_ms: nullable(Type.Number()),
+  status: nullable(Type.Integer()),
+  error_code: nullable(Type.String()),
+  lost: Type.Boolean(),
+});
+
+export const TimerBody = Type.Object({
+  id: Type.Integer(),
+  time_left: Type.Number(),
+  status: Type.String(),
+  url: Type.String(),
+  method: Type.String(),
+  due_at: Instant,
+  created_at: Instant,
+  expires_at: nullable(Instant),
+  next_attempt_at: nullable(Instant),
+  finished_at: nullable(Instant),
+  failure_code: nullable(Type.String()),
+  attempts: Type.Array(AttemptBody),
+});
+
+export const CancelledTimerBody = Type.Object({
+  id: Type.Integer(),
+  status: Type.Literal('cancelled'),
+});
+
+export const ReadyBody = Type.Object({
+  ready: Type.Boolean(),
+  checks: Type.Record(
+    Type.String(),
+    Type.Object({ ok: Type.Boolean(), detail: Type.Optional(Type.String()) }),
+  ),
+});
+export type Readiness = Static<typeof ReadyBody>;

@@ -1,0 +1,95 @@
+import Fastify, { type FastifyInstance } from 'fastify';
+import { BelfryError, errorCatalogue } from '../core/errors.ts';
+import type { Logger } from '../telemetry/log.ts';
+import { asBelfryError, problemContentType, problemOf, retryAfterSeconds } from './problem.ts';
+import { operationRoutes, type Operations } from './routes/operations.ts';
+import { timerRoutes, type TimerService } from './routes/timers.ts';
+
+/**
+ * The HTTP API as a Fastify instance, not listening yet: tests call `inject`, app.ts `listen`.
+ */
+export function createServer(options: {
+  timers: TimerService;
+  operations: Operations;
+  bodyBytesMax: number;
+  log: Logger;
+}): FastifyInstance {
+  const { timers, operations, bodyBytesMax, log } = options;
+  const server = Fastify({
+    bodyLimit: bodyBytesMax,
+    // In-flight requests are answered, idle keep-alive connections are closed.
+    forceCloseConnections: 'idle',
+    return503OnClosing: false,
+    ajv: {
+      // Nothing is cast, filled in or dropped silently. All errors at once: the body limit bounds
+      // what that can cost.
+      customOptions: {
+        coerceTypes: false,
+        removeAdditional: false,
+        useDefaults: false,
+        allErrors: true,
+      },
+    },
+    clientErrorHandler(err, socket) {
+      if (!socket.writable) {
+        socket.destroy();
+        return;
+      }
+      const body = JSON.stringify(
+        problemOf(new BelfryError('bad_request', `not an HTTP request: ${err.message}`)),
+      );
+      socket.end(
+        `HTTP/1.1 400 Bad Request\r\nconnection: close\r\ncontent-type: ${problemContentType}\r\ncontent-length: ${Buffer.byteLength(body)}\r\n\r\n${body}`,
+      );
+    },
+    routerOptions: {
+      onBadUrl(path, _req, res) {
+        sendProblem(res, new BelfryError('bad_request', `${path} is not a valid path`));
+      },
+    },
+  });
+
+  // JSON whatever the Content-Type says.
+  server.removeAllContentTypeParsers();
+  server.addContentTypeParser('*', { parseAs: 'string' }, (_req, body, done) => {
+    try {
+      done(null, JSON.parse(String(body)));
+    } catch (err) {
+      done(new BelfryError('invalid_json', `the body is not JSON: ${messageOf(err)}`));
+    }
+  });
+
+  server.setErrorHandler((thrown: Error, req, reply) => {
+    const err = asBelfryError(thrown);
+    if (err.code === 'internal') {
+      log.error({ err: thrown, method: req.method, url: req.url }, 'a request failed');
+    }
+    const { status, retryable } = errorCatalogue[err.code];
+    if (retryable && status === 503) reply.header('retry-after', retryAfterSeconds);
+    return reply
+      .code(status)
+      .type(problemContentType)
+      .send(JSON.stringify(problemOf(err)));
+  });
+  server.setNotFoundHandler((req) => {
+    throw new BelfryError('route_not_found', `there is no ${req.method} ${req.url}`);
+  });
+
+  timerRoutes(server, timers);
+  operationRoutes(server, operations);
+  return server;
+}
+
+function sendProblem(
+  res: { writeHead(status: number, headers: Record<string, string>): { end(body: string): void } },
+  err: BelfryError,
+): void {
+  const problem = problemOf(err);
+  res
+    .writeHead(problem.status, { 'content-type': problemContentType })
+    .end(JSON.stringify(problem));
+}
+
+function messageOf(err: unknown): string {
+  return err instanceof Error ? err.message : String(err);
+}

@@ -1,0 +1,274 @@
+import { createReadiness } from './api/readiness.ts';
+import { createServer } from './api/server.ts';
+import type { Config } from './config.ts';
+import { machineClock } from './core/clock.ts';
+import type { TimerStatus } from './core/timer.ts';
+import { createAddressGuard } from './delivery/addressGuard.ts';
+import { createDeliverer } from './delivery/deliverer.ts';
+import { createDestinations } from './delivery/destinations.ts';
+import { createHttpClient } from './delivery/httpClient.ts';
+import { createCanceller } from './scheduler/cancel.ts';
+import { createChores } from './scheduler/chores.ts';
+import { createDatabaseClock } from './scheduler/databaseClock.ts';
+import { createLease } from './scheduler/lease.ts';
+import { createScheduler } from './scheduler/scheduler.ts';
+import { createTimerCanceller } from './store/cancelTimers.ts';
+import { claimedBytesMax, createClaimStore } from './store/claim.ts';
+import { createTimerCreator } from './store/createTimers.ts';
+import { createDatabase } from './store/database.ts';
+import { createGiveBackStore } from './store/giveBacks.ts';
+import { readInstallationId } from './store/installation.ts';
+import { createListener, type Notice } from './store/listener.ts';
+import { readMigrations, schemaState } from './store/migrate.ts';
+import { openStore } from './store/open.ts';
+import { createOutcomeRecorder } from './store/outcomes.ts';
+import { ensurePartitions } from './store/partitions.ts';
+import { createProcessStore } from './store/processes.ts';
+import { createTimerReader, type StoredTimer } from './store/readTimers.ts';
+import { createWakeUps } from './store/wakeUps.ts';
+import type { Logger } from './telemetry/log.ts';
+import { createMetrics } from './telemetry/metrics.ts';
+
+/** A running service. */
+export interface App {
+  /** Where the API listens; undefined for a process without the `api` role. */
+  readonly url: string | undefined;
+  /** Where the embedded PostgreSQL keeps its data; undefined when it is not used. */
+  readonly embeddedDataDir: string | undefined;
+  /**
+   * Stops accepting, stops claiming, lets attempts under way end (within SHUTDOWN_TIMEOUT), gives
+   * the rest back, and stops the embedded PostgreSQL. Tolerates repetition.
+   */
+  stop(): Promise<void>;
+}
+
+type Undo = (() => Promise<unknown> | undefined | void)[];
+
+const heldBytesMax = 32 * 1024 * 1024;
+const connectTimeoutMaxMs = 10_000;
+const outcomeDrainMs = 5_000;
+
+/**
+ * The composition root: the only place that constructs services. What is started here is stopped
+ * in the opposite order, also when a later step fails.
+ * @throws Error when the store cannot be opened or the port is taken.
+ */
+export async function startApp(config: Config, log: Logger, signal?: AbortSignal): Promise<App> {
+  const undo: Undo = [];
+  let stopping: Promise<void> | undefined;
+  const stop = () => (stopping ??= unwind(undo, log));
+  try {
+    return { ...(await start(config, log, undo, signal)), stop };
+  } catch (err) {
+    await stop();
+    throw err;
+  }
+}
+
+async function unwind(undo: Undo, log: Logger): Promise<void> {
+  for (const step of undo.toReversed()) {
+    try {
+      await step();
+    } catch (err) {
+      log.error({ err }, 'a step of the shutdown failed');
+    }
+  }
+}
+
+async function start(
+  config: Config,
+  log: Logger,
+  undo: Undo,
+  signal: AbortSignal | undefined,
+): Promise<Omit<App, 'stop'>> {
+  const store = await openStore({ ...config.database, log, signal, undo });
+  const { transactionPooler, connectionsMax, statementTimeoutMs } = config.database;
+  const connection = { url: store.url, transactionPooler };
+  const database = createDatabase({ ...connection, connectionsMax, statementTimeoutMs });
+  undo.push(() => database.close());
+  // Heartbeats have a connection of their own: they must not queue behind the work they cover.
+  const heartbeats = createDatabase({
+    ...connection,
+    connectionsMax: 1,
+    statementTimeoutMs: Math.min(statementTimeoutMs, config.scheduler.heartbeatTtlMs),
+  });
+  undo.push(() => heartbeats.close());
+  const migrations = await readMigrations();
+  const installationId = await readInstallationId(database);
+  await ensurePartitions(database);
+
+  const clock = machineClock;
+  const databaseClock = createDatabaseClock(clock);
+  const nowMs = () => {
+    const databaseMs = databaseClock.nowMs();
+    return databaseMs === -Infinity ? clock.wallMs() : databaseMs;
+  };
+  const processes = createProcessStore(database);
+  const reader = createTimerReader(database);
+  const giveBacks = createGiveBackStore(database);
+  const cancels = createTimerCanceller(database);
+  const outcomes = createOutcomeRecorder(database);
+  const wakeUps = createWakeUps(database);
+  const metrics = createMetrics(() => scheduler.held());
+  const guard = createAddressGuard({
+    allowTargets: config.delivery.allowTargets,
+    appDomain: config.appDomain,
+  });
+  const lease = createLease({
+    store: createProcessStore(heartbeats),
+    clock,
+    databaseClock,
+    ttlMs: config.scheduler.heartbeatTtlMs,
+    log,
+    onLost: (owner) => scheduler.dropOwner(owner),
+    onHeld: () => scheduler.resume(),
+  });
+  const http = createHttpClient({
+    guard,
+    connectionsPerOrigin: config.delivery.destinationConcurrency,
+    connectTimeoutMs: Math.min(config.delivery.timeoutMs, connectTimeoutMaxMs),
+    allowRedirects: config.delivery.allowRedirects,
+  });
+  undo.push(() => http.close());
+  const deliverer = createDeliverer({
+    http,
+    destinations: createDestinations({
+      perDestination: config.delivery.destinationConcurrency,
+      total: config.delivery.concurrency,
+    }),
+    nowMs: databaseClock.nowMs,
+    monotonicMs: clock.monotonicMs,
+    mayStart: lease.mayStart,
+    installationId,
+    timeoutDefaultMs: config.delivery.timeoutMs,
+  });
+  const scheduler = createScheduler({
+    store: { ...createClaimStore(database), ...processes },
+    recorder: outcomes,
+    transport: deliverer,
+    lease,
+    clock,
+    databaseClock,
+    log,
+    metrics,
+    lookAheadMs: config.scheduler.lookAheadMs,
+    catchUpRate: config.scheduler.catchUpRate,
+    heldRowsMax: config.scheduler.heldTimersMax,
+    heldBytesMax,
+    rowBytesMax: claimedBytesMax,
+    retryDefaults: config.delivery.retry,
+  });
+  const canceller = createCanceller({
+    store: { ...reader, ...giveBacks, ...processes, cancel: cancels.add },
+    own: { scheduler, owner: lease.owner },
+  });
+  const creates = createTimerCreator({
+    database,
+    near: {
+      reserve: scheduler.reserve,
+      committed(nearestDueAtMs) {
+        if (nearestDueAtMs - nowMs() > 2 * config.scheduler.lookAheadMs) return;
+        scheduler.wake(nearestDueAtMs);
+        wakeUps.tell(nearestDueAtMs);
+      },
+    },
+  });
+
+  const answerRequests = () =>
+    canceller
+      .answerRequests()
+      .catch((err: unknown) => log.warn({ err }, 'could not answer a request to give back'));
+  const onNotice = (notice: Notice) => {
+    if (notice.kind === 'wake') scheduler.wake(notice.dueAtMs);
+    else if (notice.kind === 'answered') canceller.answered(notice.giveBackId);
+    else if (notice.owner === lease.owner()) void answerRequests();
+  };
+  const listener =
+    store.directUrl === undefined
+      ? undefined
+      : createListener({ url: store.directUrl, onNotice, log });
+  listener?.start();
+  undo.push(() => listener?.stop());
+  const chores = createChores({
+    chores: [
+      { name: 'partitions', everyMs: 600_000, run: () => ensurePartitions(database) },
+      { name: 'give-backs', everyMs: 60_000, run: () => giveBacks.forget() },
+      // What a notification would have told, where none arrives.
+      {
+        name: 'requests',
+        everyMs: 250,
+        run: () => (listener?.connected() === true ? Promise.resolve() : answerRequests()),
+      },
+    ],
+    log,
+  });
+  chores.start();
+  undo.push(() => chores.stop());
+
+  const runsScheduler = config.roles.includes('scheduler');
+  if (runsScheduler) {
+    await lease.start();
+    undo.push(async () => {
+      await lease.stop();
+      await lease.retire();
+    });
+    undo.push(() => outcomes.drain(AbortSignal.timeout(outcomeDrainMs)));
+    scheduler.start();
+    undo.push(() => scheduler.stop(AbortSignal.timeout(config.shutdownTimeoutMs)));
+  }
+  if (!config.roles.includes('api')) {
+    return { url: undefined, embeddedDataDir: store.embeddedDataDir };
+  }
+
+  const server = createServer({
+    timers: {
+      async create(timer) {
+        const created = await creates.add(timer);
+        metrics.created.inc();
+        return created;
+      },
+      async read(projectId, id) {
+        const stored = await reader.read(projectId, id);
+        if (stored === undefined) return undefined;
+        const phase = scheduler.phaseOf(id);
+        const started =
+          stored.owner === lease.owner() ? phase === 'started' || phase === 'recording' : undefined;
+        return { ...stored.timer, status: visibleStatus(stored, started) };
+      },
+      cancel: canceller.cancel,
+      judgeTarget: guard.judgeHost,
+      nowMs,
+      urlLengthMax: config.api.urlLengthMax,
+    },
+    operations: {
+      ready: createReadiness({
+        schemaState: () => schemaState(database, migrations),
+        scheduler: runsScheduler
+          ? { heartbeatAgeMs: lease.ageMs, loopAgeMs: scheduler.loopAgeMs }
+          : undefined,
+        heartbeatTtlMs: config.scheduler.heartbeatTtlMs,
+        listening: () => listener?.connected(),
+      }),
+      metrics: async () => ({
+        contentType: metrics.registry.contentType,
+        text: await metrics.registry.metrics(),
+      }),
+    },
+    bodyBytesMax: config.api.bodyBytesMax,
+    log,
+  });
+  undo.push(() => server.close());
+  const url = await server.listen({ host: config.api.host, port: config.api.port });
+  return { url, embeddedDataDir: store.embeddedDataDir };
+}
+
+/**
+ * `delivering` is not written anywhere. In the process that owns the timer it is known; elsewhere a
+ * timer counts as being delivered once it is due and its owner lives.
+ */
+function visibleStatus(stored: StoredTimer, startedHere: boolean | undefined): TimerStatus {
+  const { timer, owner, ownerLapsedMs, dueInMs } = stored;
+  if (owner === null) return timer.status;
+  const started = startedHere ?? (dueInMs <= 0 && ownerLapsedMs !== null && ownerLapsedMs < 0);
+  return started ? 'delivering' : timer.status;
+}

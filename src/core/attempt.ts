@@ -1,0 +1,78 @@
+import { assertNever } from './errors.ts';
+import { retryDelayMs, type RetryPolicy } from './retryPolicy.ts';
+
+/** Why an attempt got no HTTP response that counts. Part of the contract, like error codes. */
+export type AttemptErrorCode =
+  | 'http_status'
+  | 'timeout'
+  | 'dns_failed'
+  | 'connection_refused'
+  | 'connection_failed'
+  | 'connection_reset'
+  | 'tls_failed'
+  | 'response_invalid'
+  | 'target_not_allowed'
+  | 'request_invalid'
+  | 'lost';
+
+/** What one attempt came to, as the delivery saw it. Instants are by the database's clock. */
+export interface AttemptRecord {
+  readonly startedAtMs: number;
+  /** Start minus the instant it was due (retries: their own instant). */
+  readonly latenessMs: number;
+  readonly durationMs: number;
+  /** The HTTP status, when a response came. */
+  readonly status: number | null;
+  /** Null when the attempt succeeded. */
+  readonly errorCode: AttemptErrorCode | null;
+}
+
+/** Why a timer ended as `failed`. */
+export type FailureCode = 'attempts_exhausted' | 'gone' | 'expired' | 'attempts_lost';
+
+/** What a delivery hands back: an attempt, or word that none was started. */
+export type Outcome =
+  | { readonly kind: 'attempted'; readonly attempt: AttemptRecord }
+  | { readonly kind: 'not_started'; readonly reason: 'expired' | 'lease_ended' | 'recalled' };
+
+/** What becomes of the timer. */
+export type Verdict =
+  | { readonly kind: 'succeeded' }
+  | { readonly kind: 'failed'; readonly code: FailureCode }
+  | { readonly kind: 'retry'; readonly delayMs: number };
+
+const httpGone = 410;
+
+/**
+ * Decides after an attempt: any 2xx succeeds; 410 means that the receiver is gone for good; all
+ * else is tried again until the policy's attempts are used up. `failures` counts this one too.
+ */
+export function judgeAttempt(options: {
+  attempt: AttemptRecord;
+  failures: number;
+  policy: RetryPolicy;
+  random: () => number;
+}): Verdict {
+  const { attempt, failures, policy, random } = options;
+  if (attempt.errorCode === null) return { kind: 'succeeded' };
+  if (attempt.status === httpGone) return { kind: 'failed', code: 'gone' };
+  if (failures >= policy.attemptsMax) return { kind: 'failed', code: 'attempts_exhausted' };
+  return { kind: 'retry', delayMs: retryDelayMs(policy, failures, random) };
+}
+
+/** The timer's status once the verdict is recorded. */
+export function statusAfter(verdict: Verdict): 'succeeded' | 'failed' | 'retrying' {
+  switch (verdict.kind) {
+    case 'succeeded':
+      return 'succeeded';
+    case 'failed':
+      return 'failed';
+    case 'retry':
+      return 'retrying';
+    default:
+      return assertNever(verdict);
+  }
+}
+
+/** Attempts lost in a row (their process died) after which a timer ends: it may be what kills it. */
+export const lostInRowMax = 3;

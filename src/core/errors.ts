@@ -1,0 +1,65 @@
+/**
+ * Every error that a caller of the API can meet. The code is part of the contract: it is never
+ * renamed and never reused. `retryable` says whether the same request may succeed later.
+ */
+export const errorCatalogue = {
+  validation_failed: { status: 400, title: 'The request is not valid', retryable: false },
+  invalid_json: { status: 400, title: 'The body is not JSON', retryable: false },
+  bad_request: { status: 400, title: 'The request is not valid HTTP', retryable: false },
+  target_not_allowed: { status: 403, title: 'The target is not allowed', retryable: false },
+  timer_not_found: { status: 404, title: 'No such timer', retryable: false },
+  route_not_found: { status: 404, title: 'No such route', retryable: false },
+  too_late: { status: 409, title: 'Too late to change this timer', retryable: false },
+  body_too_large: { status: 413, title: 'The body is too large', retryable: false },
+  internal: { status: 500, title: 'Something went wrong inside Belfry', retryable: true },
+  store_unavailable: { status: 503, title: 'The database is not available', retryable: true },
+  commit_unknown: {
+    status: 503,
+    title: 'The connection was lost while the change was being committed',
+    retryable: true,
+  },
+  overloaded: { status: 503, title: 'Too much work is waiting', retryable: true },
+  owner_unresponsive: {
+    status: 503,
+    title: 'The process that holds this timer did not answer',
+    retryable: true,
+  },
+  shutting_down: { status: 503, title: 'This process is shutting down', retryable: true },
+} as const satisfies Record<string, { status: number; title: string; retryable: boolean }>;
+
+export type ErrorCode = keyof typeof errorCatalogue;
+
+/** One field of the request that was refused: `field` as the caller wrote it, `message` what it takes. */
+export interface FieldProblem {
+  readonly field: string;
+  readonly message: string;
+}
+
+/** An error with a code of the catalogue. `message` says what failed, and with which id. */
+export class BelfryError extends Error {
+  override readonly name = 'BelfryError';
+  readonly code: ErrorCode;
+  readonly fields: readonly FieldProblem[];
+
+  constructor(
+    code: ErrorCode,
+    message: string,
+    options: { cause?: unknown; fields?: readonly FieldProblem[] } = {},
+  ) {
+    super(message, options.cause === undefined ? {} : { cause: options.cause });
+    this.code = code;
+    this.fields = options.fields ?? [];
+  }
+}
+
+/** A `validation_failed` error about one field. */
+export function invalidField(field: string, message: string): BelfryError {
+  return new BelfryError('validation_failed', `${field} ${message}`, {
+    fields: [{ field, message }],
+  });
+}
+
+/** Marks a switch as complete: a new member of the union becomes a type error here. */
+export function assertNever(value: never): never {
+  throw new Error(`unreachable: ${JSON.stringify(value)}`);
+}

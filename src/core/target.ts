@@ -1,0 +1,49 @@
+import { invalidField } from './errors.ts';
+import type { TimerId } from './ids.ts';
+
+/**
+ * Checks the URL of a create request: absolute http or https, with a host, without credentials.
+ * The text rules come first because the URL parser is lenient where a typing error is likelier
+ * (`http:/x` and `http:x` would become hosts, tabs would vanish).
+ * @throws BelfryError `validation_failed` that names `url`.
+ */
+export function parseTargetUrl(value: unknown, lengthMax: number): URL {
+  if (value === undefined) throw invalidField('url', 'is required');
+  if (typeof value !== 'string') throw invalidField('url', 'must be a string');
+  if (value.length > lengthMax) {
+    throw invalidField('url', `must be at most ${lengthMax} characters (MAX_URL_LENGTH)`);
+  }
+  const takes =
+    'must be an absolute http or https URL with a host, such as "https://example.com/x"';
+  // eslint-disable-next-line no-control-regex
+  if (!/^https?:\/\/[^/?#\\]/i.test(value) || /[\u0000-\u0020\u007f\\]/.test(value)) {
+    throw invalidField('url', takes);
+  }
+  let url: URL;
+  try {
+    url = new URL(value);
+  } catch {
+    throw invalidField('url', takes);
+  }
+  if (url.hostname === '' || url.port === '0') throw invalidField('url', takes);
+  if (url.username !== '' || url.password !== '') {
+    throw invalidField('url', 'must not carry credentials');
+  }
+  return url;
+}
+
+/** Where an attempt goes: `origin` names the destination, `path` is what stands in the request line. */
+export interface DeliveryTarget {
+  readonly origin: string;
+  readonly path: string;
+}
+
+/**
+ * With `appendId` the id follows the path after one slash, and query and fragment are dropped;
+ * without it the URL is called as given (a fragment never travels).
+ */
+export function deliveryTarget(url: string, id: TimerId, appendId: boolean): DeliveryTarget {
+  const { origin, pathname, search } = new URL(url);
+  if (!appendId) return { origin, path: pathname + search };
+  return { origin, path: `${pathname}${pathname.endsWith('/') ? '' : '/'}${id}` };
+}

@@ -1,0 +1,83 @@
+import type { AttemptErrorCode, FailureCode } from './attempt.ts';
+import type { Due } from './due.ts';
+import type { TimerId } from './ids.ts';
+import type { RetryPolicy } from './retryPolicy.ts';
+
+/** The states that a caller sees; `docs/states.md` draws who moves a timer between them. */
+export type TimerStatus =
+  'pending' | 'delivering' | 'retrying' | 'succeeded' | 'failed' | 'cancelled';
+
+export const httpMethods = ['GET', 'POST', 'PUT', 'PATCH', 'DELETE'] as const;
+export type HttpMethod = (typeof httpMethods)[number];
+
+/** The request that a timer sends. */
+export interface TimerRequest {
+  readonly url: string;
+  readonly method: HttpMethod;
+  /** Name → value or values, already checked at creation; null for none. */
+  readonly headers: Readonly<Record<string, string | readonly string[]>> | null;
+  readonly body: Buffer | null;
+  readonly appendId: boolean;
+  /** Deadline of one attempt; null for the service's WEBHOOK_TIMEOUT. */
+  readonly timeoutMs: number | null;
+}
+
+/** A timer as it is handed to the store. */
+export interface NewTimer {
+  readonly projectId: number;
+  readonly due: Due;
+  /** Not started later than this after it was due; null for never too late. */
+  readonly expiresAfterMs: number | null;
+  readonly request: TimerRequest;
+  /** Null for the service's defaults. */
+  readonly retry: RetryPolicy | null;
+}
+
+/** A timer as it is read back. Instants are milliseconds of the Unix epoch. */
+export interface Timer {
+  readonly id: TimerId;
+  readonly projectId: number;
+  readonly status: TimerStatus;
+  readonly url: string;
+  readonly method: HttpMethod;
+  readonly createdAtMs: number;
+  readonly dueAtMs: number;
+  /** When the next attempt is due; null once finished. */
+  readonly nextAtMs: number | null;
+  readonly expiresAtMs: number | null;
+  readonly finishedAtMs: number | null;
+  readonly failureCode: FailureCode | null;
+  /** Seconds-to-be: milliseconds until due by the database's clock, never negative, 0 when finished. */
+  readonly timeLeftMs: number;
+  readonly attempts: readonly Attempt[];
+}
+
+/** One attempt as it was kept. For a lost one only number and code are known. */
+export interface Attempt {
+  readonly number: number;
+  readonly startedAtMs: number | null;
+  readonly latenessMs: number | null;
+  readonly durationMs: number | null;
+  readonly status: number | null;
+  readonly errorCode: AttemptErrorCode | null;
+}
+
+/** A timer that this process owns: `claim` fences every later write about it. */
+export interface ClaimedTimer {
+  readonly id: TimerId;
+  readonly projectId: number;
+  readonly owner: number;
+  readonly claim: number;
+  readonly nextAtMs: number;
+  readonly expiresAtMs: number | null;
+  /** Attempts so far, lost ones included; failures that count for the retry policy; lost in a row. */
+  readonly attempts: number;
+  readonly failures: number;
+  readonly lostInRow: number;
+  /** The body is left out when it is large: it is fetched at the start of the attempt. */
+  readonly request: TimerRequest;
+  readonly bodyDeferred: boolean;
+  readonly retry: RetryPolicy | null;
+  /** What it takes in memory, for the scheduler's bound. */
+  readonly bytes: number;
+}

@@ -1,0 +1,111 @@
+import type { Outcome } from '../core/attempt.ts';
+import type { TimerId } from '../core/ids.ts';
+import { deliveryTarget } from '../core/target.ts';
+import type { Job, Transport } from '../transport/transport.ts';
+import type { Destinations } from './destinations.ts';
+import type { HttpClient, HttpResult } from './httpClient.ts';
+import { webhookHeaders } from './webhookHeaders.ts';
+
+/**
+ * Makes attempts. A job waits for a slot of its destination, is checked once more (recalled,
+ * expired, lease), counts as started from then on, and ends as an outcome, never as an error.
+ * Being in the scheduler's process, it is the default transport itself: function calls.
+ */
+export interface Deliverer extends Transport {
+  /** Attempts under way. */
+  active(): number;
+}
+
+interface QueuedJob {
+  readonly job: Job;
+  readonly finish: (outcome: Outcome) => void;
+}
+
+export function createDeliverer(options: {
+  http: HttpClient;
+  destinations: Destinations;
+  /** The database's clock, at most; see scheduler/databaseClock. */
+  nowMs: () => number;
+  monotonicMs: () => number;
+  /** Whether this process may start an attempt: its lease holds. */
+  mayStart: () => boolean;
+  /** First part of webhook-id: names the installation. */
+  installationId: string;
+  timeoutDefaultMs: number;
+}): Deliverer {
+  const { http, destinations, nowMs, monotonicMs, mayStart, installationId } = options;
+  const queued = new Map<TimerId, QueuedJob>();
+
+  function start(queuedJob: QueuedJob, origin: string, path: string): void {
+    const { job, finish } = queuedJob;
+    const free = () => destinations.release(origin);
+    // Recalled while it waited.
+    if (queued.get(job.timerId) !== queuedJob) return free();
+    queued.delete(job.timerId);
+    const startedAtMs = nowMs();
+    if (job.expiresAtMs !== null && startedAtMs >= job.expiresAtMs) {
+      finish({ kind: 'not_started', reason: 'expired' });
+      return free();
+    }
+    if (!mayStart()) {
+      finish({ kind: 'not_started', reason: 'lease_ended' });
+      return free();
+    }
+    job.onStart();
+    const sentAtMs = monotonicMs();
+    const onResult = (result: HttpResult) => {
+      if (result.kind === 'not_written') {
+        finish({ kind: 'not_started', reason: 'lease_ended' });
+        return;
+      }
+      finish({
+        kind: 'attempted',
+        attempt: {
+          startedAtMs,
+          latenessMs: startedAtMs - job.dueAtMs,
+          durationMs: monotonicMs() - sentAtMs,
+          status: result.kind === 'response' ? result.status : null,
+          errorCode: result.errorCode,
+        },
+      });
+    };
+    const { method, body, headers, timeoutMs } = job.request;
+    http.send(
+      {
+        origin,
+        path,
+        method,
+        headers: webhookHeaders({
+          webhookId: `${installationId}_${job.timerId}`,
+          timestampMs: startedAtMs,
+          attempt: job.attempt,
+          own: headers,
+        }),
+        body,
+        timeoutMs: timeoutMs ?? options.timeoutDefaultMs,
+        mayWrite: mayStart,
+      },
+      onResult,
+      free,
+    );
+  }
+
+  return {
+    deliver(job) {
+      return new Promise((finish) => {
+        const { origin, path } = deliveryTarget(job.request.url, job.timerId, job.request.appendId);
+        const queuedJob = { job, finish };
+        queued.set(job.timerId, queuedJob);
+        destinations.acquire(origin, () => start(queuedJob, origin, path));
+      });
+    },
+    recall(timerId) {
+      const queuedJob = queued.get(timerId);
+      if (queuedJob === undefined) return false;
+      queued.delete(timerId);
+      queuedJob.finish({ kind: 'not_started', reason: 'recalled' });
+      return true;
+    },
+    active: () => destinations.active(),
+  };
+}

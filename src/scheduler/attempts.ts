@@ -1,0 +1,176 @@
+import {
+  judgeAttempt,
+  lostInRowMax,
+  type AttemptRecord,
+  type Outcome,
+  type Verdict,
+} from '../core/attempt.ts';
+import { assertNever } from '../core/errors.ts';
+import type { RetryPolicy } from '../core/retryPolicy.ts';
+import type { ClaimedTimer } from '../core/timer.ts';
+import type { Logger } from '../telemetry/log.ts';
+import type { Metrics } from '../telemetry/metrics.ts';
+import type { Transport } from '../transport/transport.ts';
+import type { Holding, Holdings } from './holdings.ts';
+
+type Fence = Pick<ClaimedTimer, 'id' | 'owner' | 'claim'>;
+
+/** What an attempt needs of the store before it starts. */
+export interface AttemptStore {
+  markStart(timer: Fence): Promise<boolean>;
+  fetchBody(timer: Fence): Promise<Buffer | undefined>;
+}
+
+/** Where outcomes are recorded; resolves after the commit. */
+export interface OutcomeRecorder {
+  add(recording: {
+    timer: ClaimedTimer;
+    verdict: Verdict;
+    attempt: AttemptRecord | null;
+  }): Promise<'recorded' | 'stale'>;
+}
+
+/** Carries a due timer through its attempt: hand over, judge the outcome, have it recorded. */
+export interface Attempts {
+  /** The holding is in phase `handed`; from here on it is looked after until it is let go. */
+  begin(holding: Holding): void;
+  /** Resolves when none is under way, or when `deadline` aborts. */
+  quiet(deadline: AbortSignal): Promise<void>;
+}
+
+export function createAttempts(options: {
+  store: AttemptStore;
+  recorder: OutcomeRecorder;
+  transport: Transport;
+  holdings: Holdings;
+  retryDefaults: RetryPolicy;
+  log: Logger;
+  metrics: Metrics;
+  /** A number in [0, 1), for jitter. */
+  random?: () => number;
+  giveBack: (holding: Holding) => Promise<void>;
+  /** A due timer waits in the heap again because trust in the lease has ended. */
+  onLeaseEnded: () => void;
+  /** An outcome is recorded; the timer comes back in so many milliseconds, Infinity for never. */
+  onRecorded: (retryInMs: number) => void;
+}): Attempts {
+  const { store, recorder, transport, holdings, retryDefaults, log, metrics } = options;
+  const { random = Math.random, giveBack, onLeaseEnded, onRecorded } = options;
+  let underWay = 0;
+  let onQuiet: (() => void) | undefined;
+
+  async function handOver(holding: Holding): Promise<void> {
+    const { timer } = holding;
+    let { request } = timer;
+    if (timer.lostInRow >= lostInRowMax) {
+      return record(holding, { kind: 'failed', code: 'attempts_lost' }, null);
+    }
+    if (timer.lostInRow > 0 && !(await store.markStart(timer))) return forgo(holding);
+    if (timer.bodyDeferred) {
+      const body = await store.fetchBody(timer);
+      if (body === undefined) return forgo(holding);
+      request = { ...request, body };
+    }
+    // It may have been dropped with its owner while it waited for the database.
+    if (holdings.get(timer.id) !== holding) return;
+    const outcome = await transport.deliver({
+      timerId: timer.id,
+      projectId: timer.projectId,
+      attempt: timer.attempts + 1,
+      request,
+      dueAtMs: timer.nextAtMs,
+      expiresAtMs: timer.expiresAtMs,
+      onStart: () => {
+        holding.phase = 'started';
+      },
+    });
+    return settle(holding, outcome);
+  }
+
+  async function settle(holding: Holding, outcome: Outcome): Promise<void> {
+    const { timer } = holding;
+    switch (outcome.kind) {
+      case 'attempted': {
+        const { attempt } = outcome;
+        const policy = timer.retry ?? retryDefaults;
+        const verdict = judgeAttempt({ attempt, failures: timer.failures + 1, policy, random });
+        observe(timer, attempt, verdict);
+        return record(holding, verdict, attempt);
+      }
+      case 'not_started':
+        metrics.notStarted.inc({ reason: outcome.reason });
+        if (outcome.reason === 'expired') {
+          return record(holding, { kind: 'failed', code: 'expired' }, null);
+        }
+        // A lapse of trust may pass: the timer waits on, unless its identity is gone. A recalled
+        // one belongs to whoever recalled it.
+        if (outcome.reason === 'lease_ended') {
+          holdings.wait(holding);
+          onLeaseEnded();
+        }
+        return;
+      default:
+        assertNever(outcome);
+    }
+  }
+
+  async function record(
+    holding: Holding,
+    verdict: Verdict,
+    attempt: AttemptRecord | null,
+  ): Promise<void> {
+    holding.phase = 'recording';
+    const { timer } = holding;
+    const written = await recorder.add({ timer, verdict, attempt });
+    if (written === 'stale') return forgo(holding);
+    holdings.remove(holding);
+    onRecorded(verdict.kind === 'retry' ? verdict.delayMs : Infinity);
+  }
+
+  /** The timer was taken over: what this process knows of it counts no more. */
+  function forgo(holding: Holding): void {
+    metrics.staleOutcomes.inc();
+    log.warn({ timerId: holding.timer.id }, 'refused: the timer had been taken over meanwhile');
+    holdings.remove(holding);
+  }
+
+  function observe(timer: ClaimedTimer, attempt: AttemptRecord, verdict: Verdict): void {
+    metrics.attempts.inc({ result: verdict.kind });
+    metrics.lateness.observe(attempt.latenessMs / 1_000);
+    log.info(
+      {
+        timerId: timer.id,
+        attempt: timer.attempts + 1,
+        verdict: verdict.kind,
+        status: attempt.status,
+        errorCode: attempt.errorCode,
+        latenessMs: Math.round(attempt.latenessMs * 100) / 100,
+        durationMs: Math.round(attempt.durationMs * 100) / 100,
+        url: timer.request.url,
+      },
+      'attempt',
+    );
+  }
+
+  return {
+    begin(holding) {
+      underWay += 1;
+      handOver(holding)
+        .catch((err: unknown) => {
+          log.error({ err, timerId: holding.timer.id }, 'an attempt could not be carried through');
+          return giveBack(holding);
+        })
+        .finally(() => {
+          underWay -= 1;
+          if (underWay === 0) onQuiet?.();
+        });
+    },
+    async quiet(deadline) {
+      if (underWay === 0 || deadline.aborted) return;
+      await new Promise<void>((resolve) => {
+        onQuiet = resolve;
+        deadline.addEventListener('abort', () => resolve(), { once: true });
+      });
+    },
+  };
+}

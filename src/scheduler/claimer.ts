@@ -1,0 +1,175 @@
+import { randomInt } from 'node:crypto';
+import type { MachineClock } from '../core/clock.ts';
+import type { ClaimedTimer } from '../core/timer.ts';
+import type { DatabaseClock } from './databaseClock.ts';
+import { createTokenBucket } from './tokenBucket.ts';
+
+/** A place in the order of `(next_at, id)`. */
+export interface Floor {
+  readonly nextAtMs: number;
+  readonly id: number;
+}
+
+interface ClaimOptions {
+  readonly floor: Floor;
+  readonly lookAheadMs: number;
+  readonly rowsMax: number;
+  readonly owner: number;
+  readonly claim: number;
+}
+
+interface Claimed {
+  readonly timers: readonly ClaimedTimer[];
+  readonly databaseNowMs: number;
+}
+
+/** What claiming needs of the store. */
+export interface ClaimStore {
+  claimAhead(options: ClaimOptions): Promise<Claimed>;
+  sweep(options: ClaimOptions & { lostClaims: readonly number[] }): Promise<Claimed>;
+  declareDead(): Promise<number[]>;
+  /** Deletes processes that died so long ago. */
+  forget(ageMs: number): Promise<void>;
+}
+
+/**
+ * Where to look next. Two cursors over the index of next_at, both moving forward so that neither
+ * reads again through timers that are owned already or dead entries that vacuum cannot remove yet:
+ *
+ * - the *ordinary* floor starts at the clock when this process starts and follows what was claimed;
+ * - the *sweep* goes from the beginning in steps, and starts over about every second. It takes what
+ *   lies behind the ordinary floor: backlog, late commits, timers of dead owners. It may take up
+ *   only a share of the room, so timers that are due now do not wait behind a backlog.
+ */
+export interface Claimer {
+  /** One ordinary poll, at most `rowsMax` timers; undefined when the reply came too late to use. */
+  poll(owner: number, rowsMax: number): Promise<readonly ClaimedTimer[]>;
+  /** One step of the sweep, if one is due. */
+  sweepStep(owner: number, rowsMax: number): Promise<readonly ClaimedTimer[]>;
+  /** Milliseconds until the next sweep step is due; 0 while a pass is under way. */
+  sweepDueInMs(): number;
+  /** The next ordinary poll starts no later than at timers due at this instant. */
+  lowerFloor(dueAtMs: number): void;
+  /** A fresh claim token. */
+  newClaim(): number;
+  /** A statement with this claim has an unknown outcome: timers under it belong to nobody. */
+  lostClaim(claim: number): void;
+}
+
+const sweepEveryMs = 1_000;
+/** A sweep takes at most this share of the time: after a long pass the next one waits longer. */
+const sweepTimeShare = 0.05;
+/** Longer than any statement can run; after that a lost one can commit no more. */
+const lostClaimKeptMs = 10 * 60_000;
+const forgetAfterMs = 10 * 60_000;
+const start: Floor = { nextAtMs: -Infinity, id: 0 };
+
+export function createClaimer(options: {
+  store: ClaimStore;
+  clock: MachineClock;
+  databaseClock: DatabaseClock;
+  lookAheadMs: number;
+  /** Overdue timers taken up per second; undefined for no limit. */
+  catchUpRate: number | undefined;
+}): Claimer {
+  const { store, clock, databaseClock, lookAheadMs, catchUpRate } = options;
+  const catchUp =
+    catchUpRate === undefined ? undefined : createTokenBucket({ perSecond: catchUpRate, clock });
+  let floor: Floor | undefined;
+  let sweepFloor = start;
+  let sweepDueAtMs = -Infinity;
+  let passMs = 0;
+  const lostClaims = new Map<number, number>();
+
+  function newClaim(): number {
+    return randomInt(1, 2 ** 48 - 1);
+  }
+
+  async function timed(
+    claim: number,
+    statement: () => Promise<Claimed>,
+  ): Promise<readonly ClaimedTimer[]> {
+    const sentAtMs = clock.monotonicMs();
+    try {
+      const { timers, databaseNowMs } = await statement();
+      databaseClock.sample(databaseNowMs, sentAtMs, clock.monotonicMs());
+      return timers;
+    } catch (err) {
+      lostClaims.set(claim, clock.monotonicMs());
+      throw err;
+    }
+  }
+
+  function currentLostClaims(): number[] {
+    const oldest = clock.monotonicMs() - lostClaimKeptMs;
+    for (const [claim, sinceMs] of lostClaims) if (sinceMs < oldest) lostClaims.delete(claim);
+    return [...lostClaims.keys()];
+  }
+
+  return {
+    async poll(owner, rowsMax) {
+      floor ??= { nextAtMs: Math.floor(databaseClock.nowMs()), id: 0 };
+      const from = floor;
+      const claim = newClaim();
+      const timers = await timed(claim, () =>
+        store.claimAhead({ floor: from, lookAheadMs, rowsMax, owner, claim }),
+      );
+      const last = lastOf(timers);
+      // A wake-up meanwhile has lowered the floor: then it stays there.
+      if (last !== undefined && floor === from) floor = last;
+      return timers;
+    },
+    async sweepStep(owner, rowsMax) {
+      const startedAtMs = clock.monotonicMs();
+      if (startedAtMs < sweepDueAtMs) return [];
+      const rows = Math.min(rowsMax, catchUp?.available() ?? rowsMax);
+      if (rows < 1) return [];
+      if (sweepFloor === start) {
+        passMs = 0;
+        await store.declareDead();
+      }
+      const claim = newClaim();
+      const timers = await timed(claim, () =>
+        store.sweep({
+          floor: sweepFloor,
+          lookAheadMs,
+          rowsMax: rows,
+          owner,
+          claim,
+          lostClaims: currentLostClaims(),
+        }),
+      );
+      catchUp?.take(timers.length);
+      passMs += clock.monotonicMs() - startedAtMs;
+      if (timers.length === rows) {
+        sweepFloor = lastOf(timers) ?? start;
+      } else {
+        sweepFloor = start;
+        sweepDueAtMs = clock.monotonicMs() + Math.max(sweepEveryMs, passMs / sweepTimeShare);
+        // The pass has taken all that dead owners held.
+        await store.forget(forgetAfterMs);
+      }
+      return timers;
+    },
+    sweepDueInMs: () => Math.max(0, sweepDueAtMs - clock.monotonicMs()),
+    lowerFloor(dueAtMs) {
+      if (floor === undefined || dueAtMs <= floor.nextAtMs) floor = { nextAtMs: dueAtMs, id: 0 };
+    },
+    newClaim,
+    lostClaim: (claim) => void lostClaims.set(claim, clock.monotonicMs()),
+  };
+}
+
+function lastOf(timers: readonly ClaimedTimer[]): Floor | undefined {
+  let last: ClaimedTimer | undefined;
+  for (const timer of timers) {
+    if (
+      last === undefined ||
+      timer.nextAtMs > last.nextAtMs ||
+      (timer.nextAtMs === last.nextAtMs && timer.id > last.id)
+    ) {
+      last = timer;
+    }
+  }
+  return last;
+}

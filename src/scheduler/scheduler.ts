@@ -1,0 +1,326 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { MachineClock } from '../core/clock.ts';
+import type { TimerId } from '../core/ids.ts';
+import type { RetryPolicy } from '../core/retryPolicy.ts';
+import type { ClaimedTimer } from '../core/timer.ts';
+import type { Logger } from '../telemetry/log.ts';
+import type { Metrics } from '../telemetry/metrics.ts';
+import type { Transport } from '../transport/transport.ts';
+import { createAlarm } from './alarm.ts';
+import { createAttempts, type AttemptStore, type OutcomeRecorder } from './attempts.ts';
+import { createClaimer, type ClaimStore } from './claimer.ts';
+import type { DatabaseClock } from './databaseClock.ts';
+import { createHoldings, type Holding, type HoldingPhase } from './holdings.ts';
+import type { Lease } from './lease.ts';
+
+type Fence = Pick<ClaimedTimer, 'id' | 'owner' | 'claim'>;
+
+/** What the scheduler needs of the store. */
+export interface SchedulerStore extends ClaimStore, AttemptStore {
+  release(timers: readonly Fence[]): Promise<unknown>;
+}
+
+/** A timer that was taken out of the heap, so that it cannot start, until one of both is called. */
+export interface TakenTimer {
+  readonly timer: ClaimedTimer;
+  /** The change is committed: the timer is not ours any more. */
+  done(): void;
+  /** The change failed: the timer fires as planned. */
+  putBack(): void;
+  /** Whether the change was committed is not known: if it was not, the timer is given back. */
+  unknown(): void;
+}
+
+/** Room for timers that are about to be inserted already claimed. */
+export interface NearReservation {
+  readonly owner: number;
+  readonly claim: number;
+  /** Timers due within this after the insert are to be claimed by it. */
+  readonly withinMs: number;
+  settle(claimed: readonly ClaimedTimer[]): void;
+  lost(): void;
+}
+
+/**
+ * Claims timers ahead of their due time, holds them until the millisecond and hands them over.
+ *
+ * Modes: `running` (claims while the lease is held), `draining` (nothing new starts; what has
+ * started is waited for and recorded; the rest is given back), `stopped`.
+ */
+export interface Scheduler {
+  start(): void;
+  /** Drains until `deadline` aborts, then gives back what never started. Tolerates repetition. */
+  stop(deadline: AbortSignal): Promise<void>;
+  /** There may be unclaimed timers due from this instant on: look at once. */
+  wake(dueAtMs: number): void;
+  /** Undefined when there is no room or no lease: the timers are inserted unclaimed. */
+  reserve(rows: number): NearReservation | undefined;
+  /** Takes a timer that has not started out of the heap; otherwise says why not. */
+  takeBack(id: TimerId): TakenTimer | 'started' | 'not_held';
+  /** Where a timer stands in this process; undefined when it is not held. */
+  phaseOf(id: TimerId): HoldingPhase | undefined;
+  /** Gives up all that is held under an identity that was lost. */
+  dropOwner(owner: number): void;
+  /** The lease is held (again): fire what waited for it. */
+  resume(): void;
+  held(): number;
+  /** Milliseconds since the claim loop last completed a turn. */
+  loopAgeMs(): number;
+}
+
+const claimRowsMax = 500;
+const pollEveryMs = 250;
+const backOffMaxMs = 2_000;
+/** The share of the room that a backlog may fill. */
+const sweepShare = 0.75;
+const leaseRetryMs = 20;
+const releaseRetryMs = 500;
+
+export function createScheduler(options: {
+  store: SchedulerStore;
+  recorder: OutcomeRecorder;
+  transport: Transport;
+  lease: Lease;
+  clock: MachineClock;
+  databaseClock: DatabaseClock;
+  log: Logger;
+  metrics: Metrics;
+  lookAheadMs: number;
+  catchUpRate: number | undefined;
+  retryDefaults: RetryPolicy;
+  heldRowsMax: number;
+  heldBytesMax: number;
+  rowBytesMax: number;
+  random?: () => number;
+}): Scheduler {
+  const { store, transport, lease, clock, databaseClock, log, metrics } = options;
+  const { lookAheadMs, catchUpRate } = options;
+  const holdings = createHoldings({
+    rowsMax: options.heldRowsMax,
+    bytesMax: options.heldBytesMax,
+    rowBytesMax: options.rowBytesMax,
+  });
+  const claimer = createClaimer({ store, clock, databaseClock, lookAheadMs, catchUpRate });
+  const alarm = createAlarm(fireDue);
+  const attempts = createAttempts({
+    ...options,
+    holdings,
+    giveBack: (holding) => letGo([holding]),
+    onLeaseEnded: () => alarm.set(leaseRetryMs),
+    onRecorded(retryInMs) {
+      if (retryInMs < 2 * lookAheadMs) {
+        // Behind the floor, perhaps.
+        claimer.lowerFloor(Math.floor(databaseClock.nowMs()));
+        lookNow();
+      } else if (wantsRoom && holdings.room() >= claimRowsMax) {
+        wantsRoom = false;
+        lookNow();
+      }
+    },
+  });
+  let mode: 'running' | 'draining' | 'stopped' = 'stopped';
+  let loop: Promise<void> | undefined;
+  let loopTurnAtMs = clock.monotonicMs();
+  let wakeLoop: (() => void) | undefined;
+  let wokenEarly = false;
+  /** More is due than there was room for. */
+  let wantsRoom = false;
+
+  // ---- claiming
+
+  async function runLoop(): Promise<void> {
+    let pauseMs = 0;
+    let backOffMs = 0;
+    while (mode === 'running') {
+      await pause(pauseMs);
+      if (mode !== 'running') return;
+      try {
+        pauseMs = await turn();
+        backOffMs = 0;
+        loopTurnAtMs = clock.monotonicMs();
+      } catch (err) {
+        backOffMs = Math.min(Math.max(100, backOffMs * 2), backOffMaxMs);
+        pauseMs = backOffMs;
+        log.warn({ err, retryInMs: backOffMs }, 'could not claim timers');
+      }
+    }
+  }
+
+  /** One look at the database; resolves with how long to pause before the next. */
+  async function turn(): Promise<number> {
+    const owner = lease.owner();
+    if (owner === undefined || !lease.mayStart()) return leaseRetryMs;
+    wantsRoom = false;
+    const rows = Math.min(claimRowsMax, holdings.room());
+    const ahead = await claim(owner, rows, (limit) => claimer.poll(owner, limit));
+    const sweepRows = Math.min(claimRowsMax, holdings.room(sweepShare));
+    const behind = await claim(owner, sweepRows, (limit) => claimer.sweepStep(owner, limit));
+    if (ahead === rows || behind === sweepRows) {
+      // There is more. Claims are cheap in crowds: wait until there is room for one.
+      if (holdings.room() >= claimRowsMax) return 0;
+      wantsRoom = true;
+      return pollEveryMs;
+    }
+    return Math.min(pollEveryMs, Math.max(claimer.sweepDueInMs(), 10));
+  }
+
+  async function claim(
+    owner: number,
+    rows: number,
+    statement: (rows: number) => Promise<readonly ClaimedTimer[]>,
+  ): Promise<number> {
+    if (rows < 1) return 0;
+    const timers = await statement(rows);
+    if (timers.length > 0) takeIn(owner, timers);
+    return timers.length;
+  }
+
+  function takeIn(owner: number, timers: readonly ClaimedTimer[]): void {
+    // The identity changed meanwhile: whoever sweeps next finds the owner dead.
+    if (owner !== lease.owner()) return;
+    for (const timer of timers) {
+      if (timer.lostInRow > 0) metrics.takenOver.inc();
+      holdings.add(timer);
+    }
+    // While draining they wait in the heap, to be given back with the rest.
+    fireDue();
+  }
+
+  function pause(ms: number): Promise<void> {
+    if (wokenEarly) {
+      wokenEarly = false;
+      return Promise.resolve();
+    }
+    return new Promise((resolve) => {
+      const timer = setTimeout(done, ms);
+      function done(): void {
+        clearTimeout(timer);
+        wakeLoop = undefined;
+        wokenEarly = false;
+        resolve();
+      }
+      wakeLoop = done;
+    });
+  }
+
+  function lookNow(): void {
+    if (wakeLoop === undefined) wokenEarly = true;
+    else wakeLoop();
+  }
+
+  // ---- firing
+
+  function fireDue(): void {
+    for (;;) {
+      const holding = holdings.next();
+      if (holding === undefined || mode !== 'running') return alarm.clear();
+      const waitMs = holding.timer.nextAtMs - databaseClock.nowMs();
+      if (waitMs > 0) return alarm.set(waitMs);
+      if (!lease.mayStart()) return alarm.set(leaseRetryMs);
+      holdings.takeNext();
+      attempts.begin(holding);
+    }
+  }
+
+  /**
+   * Gives timers back, as often as it takes to know that it is done. If this process dies or loses
+   * its identity before, whoever sweeps next takes them over.
+   */
+  async function release(timers: readonly Fence[], triesMax = Infinity): Promise<void> {
+    for (let attempt = 1; attempt <= triesMax; attempt++) {
+      try {
+        await store.release(timers.filter(({ owner }) => owner === lease.owner()));
+        return;
+      } catch (err) {
+        log.warn({ err, timers: timers.length }, 'could not give timers back');
+        await sleep(releaseRetryMs);
+      }
+    }
+  }
+
+  function letGo(dropped: readonly Holding[], triesMax?: number): Promise<void> {
+    for (const holding of dropped) holdings.remove(holding);
+    return release(
+      dropped.map(({ timer: { id, owner, claim } }) => ({ id, owner, claim })),
+      triesMax,
+    );
+  }
+
+  return {
+    start() {
+      if (mode !== 'stopped' || loop !== undefined) return;
+      mode = 'running';
+      loop = runLoop();
+    },
+    async stop(deadline) {
+      if (mode !== 'running') return;
+      mode = 'draining';
+      alarm.clear();
+      lookNow();
+      await loop;
+      for (const holding of holdings.all()) {
+        if (holding.phase === 'handed') transport.recall(holding.timer.id);
+      }
+      await attempts.quiet(deadline);
+      mode = 'stopped';
+      const unstarted = [...holdings.all()].filter(
+        ({ phase }) => phase === 'waiting' || phase === 'handed',
+      );
+      for (let from = 0; from < unstarted.length; from += claimRowsMax) {
+        await letGo(unstarted.slice(from, from + claimRowsMax), 3);
+      }
+    },
+    wake(dueAtMs) {
+      claimer.lowerFloor(dueAtMs);
+      lookNow();
+    },
+    reserve(rows) {
+      const owner = lease.owner();
+      if (mode !== 'running' || owner === undefined || !lease.mayStart()) return undefined;
+      if (!holdings.reserve(rows)) return undefined;
+      const claim = claimer.newClaim();
+      return {
+        owner,
+        claim,
+        withinMs: 2 * lookAheadMs,
+        settle(claimed) {
+          holdings.unreserve(rows);
+          if (claimed.length > 0) takeIn(owner, claimed);
+        },
+        lost() {
+          holdings.unreserve(rows);
+          claimer.lostClaim(claim);
+        },
+      };
+    },
+    takeBack(id) {
+      const holding = holdings.get(id);
+      if (holding === undefined) return 'not_held';
+      const { phase } = holding;
+      if (phase === 'started' || phase === 'recording' || phase === 'taken') return 'started';
+      if (phase === 'handed' && !transport.recall(id)) return 'started';
+      holding.phase = 'taken';
+      return {
+        timer: holding.timer,
+        done: () => holdings.remove(holding),
+        putBack() {
+          holdings.wait(holding);
+          fireDue();
+        },
+        unknown: () => void letGo([holding]),
+      };
+    },
+    phaseOf: (id) => holdings.get(id)?.phase,
+    dropOwner(owner) {
+      metrics.leaseLost.inc();
+      for (const holding of holdings.all()) {
+        if (holding.timer.owner !== owner) continue;
+        if (holding.phase === 'handed') transport.recall(holding.timer.id);
+        if (holding.phase === 'waiting' || holding.phase === 'handed') holdings.remove(holding);
+      }
+    },
+    resume: fireDue,
+    held: () => holdings.size(),
+    loopAgeMs: () => clock.monotonicMs() - loopTurnAtMs,
+  };
+}

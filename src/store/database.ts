@@ -1,0 +1,174 @@
+import pg from 'pg';
+import { BelfryError } from '../core/errors.ts';
+
+/** One SQL statement, named after the function that runs it; named ones are prepared once. */
+export interface Statement {
+  readonly name: string;
+  readonly text: string;
+}
+
+export interface DatabaseOptions {
+  readonly url: string;
+  /** Behind PgBouncer in transaction mode: no named statements, no start-up parameters. */
+  readonly transactionPooler: boolean;
+  readonly connectionsMax: number;
+  /** A statement is given up on the server after this, and on our side a second later. */
+  readonly statementTimeoutMs: number;
+}
+
+/**
+ * A pool of connections. `query` is one statement, committed by itself.
+ *
+ * What a caller may conclude from an error: `store_unavailable` – nothing was changed;
+ * `commit_unknown` – the connection was lost or timed out after the statement was sent, so it may
+ * have been committed; a driver's DatabaseError – the server refused it, nothing was changed.
+ */
+export interface Database {
+  query<Row extends readonly unknown[]>(
+    statement: Statement,
+    values?: readonly unknown[],
+  ): Promise<Row[]>;
+  /** Runs several statements on one connection; the caller writes BEGIN and COMMIT. */
+  session<Result>(run: (client: pg.ClientBase) => Promise<Result>): Promise<Result>;
+  close(): Promise<void>;
+}
+
+const connectTimeoutMs = 5_000;
+const lockTimeoutMs = 5_000;
+const answerGraceMs = 1_000;
+
+const types = new pg.TypeOverrides();
+// int8: ids, owners and claims are all below 2^53.
+types.setTypeParser(pg.types.builtins.INT8, Number);
+types.setTypeParser(pg.types.builtins.TIMESTAMPTZ, instantMs);
+
+export function createDatabase(options: DatabaseOptions): Database {
+  const pool = new pg.Pool({
+    ...connectionConfig(options),
+    max: options.connectionsMax,
+    connectionTimeoutMillis: connectTimeoutMs,
+    idleTimeoutMillis: 60_000,
+  });
+  // A connection that dies while idle is dropped by the pool, one that dies in use fails its
+  // query: the events carry nothing more, but without a listener they would end the process.
+  pool.on('error', () => undefined);
+  pool.on('connect', (client) => client.on('error', () => undefined));
+
+  async function checkedOut<Result>(
+    what: string,
+    run: (client: pg.PoolClient) => Promise<Result>,
+  ): Promise<Result> {
+    let client: pg.PoolClient;
+    try {
+      client = await pool.connect();
+    } catch (err) {
+      throw unavailable('no connection to the database', err);
+    }
+    let broken: Error | boolean = false;
+    try {
+      return await run(client);
+    } catch (err) {
+      const failure = storeFailure(what, err);
+      // After a refused statement the connection is as good as before; after a loss it is not.
+      broken = failure instanceof BelfryError ? failure : false;
+      throw failure;
+    } finally {
+      client.release(broken);
+    }
+  }
+
+  return {
+    query: <Row extends readonly unknown[]>(
+      statement: Statement,
+      values: readonly unknown[] = [],
+    ) =>
+      checkedOut(statement.name, async (client) => {
+        const result = await client.query<Row & unknown[]>({
+          text: statement.text,
+          values: [...values],
+          rowMode: 'array',
+          ...(options.transactionPooler ? {} : { name: statement.name }),
+        });
+        return result.rows;
+      }),
+    session: (run) =>
+      checkedOut('session', async (client) => {
+        try {
+          return await run(client);
+        } catch (err) {
+          await client.query('ROLLBACK').catch(() => undefined);
+          throw err;
+        }
+      }),
+    close: () => pool.end(),
+  };
+}
+
+/** The driver's settings for one connection, shared by the pool and single connections. */
+export function connectionConfig(
+  options: Pick<DatabaseOptions, 'url' | 'transactionPooler' | 'statementTimeoutMs'>,
+): pg.ClientConfig {
+  return {
+    connectionString: options.url,
+    application_name: 'belfry',
+    keepAlive: true,
+    query_timeout: options.statementTimeoutMs + answerGraceMs,
+    types,
+    ...(options.transactionPooler
+      ? {}
+      : {
+          options: [
+            `-c statement_timeout=${options.statementTimeoutMs}`,
+            `-c lock_timeout=${lockTimeoutMs}`,
+            '-c idle_in_transaction_session_timeout=30000',
+            '-c timezone=UTC',
+          ].join(' '),
+        }),
+  };
+}
+
+/** The server's verdict on a statement, when it gave one that leaves nothing changed. */
+export function refusal(err: unknown): pg.DatabaseError | undefined {
+  return err instanceof pg.DatabaseError && err.severity === 'ERROR' ? err : undefined;
+}
+
+/** Whether the same statement may succeed at once: deadlock or serialisation failure. */
+export function isRetryableRefusal(err: unknown): boolean {
+  const code = refusal(err)?.code;
+  return code === '40P01' || code === '40001';
+}
+
+function storeFailure(what: string, err: unknown): unknown {
+  if (err instanceof BelfryError) return err;
+  const refused = refusal(err);
+  if (refused !== undefined) {
+    return isOutage(refused.code ?? '') ? unavailable(`${what} was not run`, err) : err;
+  }
+  return new BelfryError('commit_unknown', `${what}: connection lost, ${messageOf(err)}`, {
+    cause: err,
+  });
+}
+
+/** Refusals that say "not now" and not "not this": full, timed out, read-only after a failover. */
+function isOutage(code: string): boolean {
+  return code.startsWith('53') || ['57014', '55P03', '25006'].includes(code);
+}
+
+function unavailable(what: string, err: unknown): BelfryError {
+  return new BelfryError('store_unavailable', `${what}: ${messageOf(err)}`, { cause: err });
+}
+
+function messageOf(err: unknown): string {
+  return err instanceof Error ? err.message : String(err);
+}
+
+/**
+ * Reads `2026-11-23 17:33:00.123456+00` (any offset) into milliseconds with fractions. PostgreSQL's
+ * infinities are not stored anywhere.
+ */
+function instantMs(text: string): number {
+  const match = /^(\d{4,6}-\d\d-\d\d) (\d\d:\d\d:\d\d)(\.\d+)?([+-]\d\d)(?::?(\d\d))?/.exec(text);
+  if (match === null) throw new Error(`not an instant: ${text}`);
+  const [, day = '', time = '', fraction = '', hours = '', minutes = '00'] = match;
+  return Date.parse(`${day}T${time}${hours}:${minutes}`) + Number(`0${fraction}`) * 1_000;
+}

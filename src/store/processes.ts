@@ -1,0 +1,70 @@
+import { hostname } from 'node:os';
+import type { Database } from './database.ts';
+
+const register = {
+  name: 'register_process',
+  text: `
+INSERT INTO belfry.processes (id, expires_at, host, pid)
+VALUES ($1::bigint, clock_timestamp() + $2::float8 * interval '1 millisecond', $3, $4::integer)`,
+};
+
+// A renewal and the declaration of death update the same row: whichever comes second sees the
+// other's result and does nothing.
+const renew = {
+  name: 'renew_process',
+  text: `
+UPDATE belfry.processes
+SET expires_at = clock_timestamp() + $2::float8 * interval '1 millisecond'
+WHERE id = $1::bigint AND NOT dead AND expires_at > clock_timestamp()
+RETURNING (extract(epoch FROM clock_timestamp()) * 1000)::float8`,
+};
+
+const declareDead = {
+  name: 'declare_dead',
+  text: `
+UPDATE belfry.processes SET dead = true WHERE NOT dead AND expires_at <= clock_timestamp()
+RETURNING id`,
+};
+
+// Marked rather than deleted: whatever this process should still own is taken over at once. An
+// expiry in the past says that nothing of it can have been started after.
+const retire = {
+  name: 'retire_process',
+  text: `
+UPDATE belfry.processes SET dead = true, expires_at = least(expires_at, clock_timestamp())
+WHERE id = $1::bigint`,
+};
+
+const forget = {
+  name: 'forget_processes',
+  text: `
+DELETE FROM belfry.processes
+WHERE dead AND expires_at < statement_timestamp() - $1::float8 * interval '1 millisecond'`,
+};
+
+/** Heartbeat rows: one a process, alive until `expires_at`, taken over only once marked dead. */
+export function createProcessStore(database: Database) {
+  return {
+    async register(id: number, ttlMs: number): Promise<void> {
+      await database.query(register, [id, ttlMs, hostname(), process.pid]);
+    },
+    /** The database's clock at the renewal; undefined when the heartbeat has lapsed for good. */
+    async renew(id: number, ttlMs: number): Promise<number | undefined> {
+      return (await database.query<[number]>(renew, [id, ttlMs]))[0]?.[0];
+    },
+    /** Declares every process dead whose heartbeat has lapsed; resolves with their ids. */
+    async declareDead(): Promise<number[]> {
+      return (await database.query<[number]>(declareDead)).map(([id]) => id);
+    },
+    /** The orderly end of a process. */
+    async retire(id: number): Promise<void> {
+      await database.query(retire, [id]);
+    },
+    /** Deletes rows of processes that died longer than `ageMs` ago and own nothing any more. */
+    async forget(ageMs: number): Promise<void> {
+      await database.query(forget, [ageMs]);
+    },
+  };
+}
+
+export type ProcessStore = ReturnType<typeof createProcessStore>;

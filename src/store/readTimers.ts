@@ -1,0 +1,95 @@
+import type { AttemptErrorCode, FailureCode } from '../core/attempt.ts';
+import { timerIdFromDatabase, type TimerId } from '../core/ids.ts';
+import type { Attempt, HttpMethod, Timer, TimerStatus } from '../core/timer.ts';
+import type { Database } from './database.ts';
+
+/** A timer as it stands in the database, and who holds it. */
+export interface StoredTimer {
+  readonly timer: Timer;
+  /** The process that owns it; null when nobody does. */
+  readonly owner: number | null;
+  /** How long ago that process's heartbeat lapsed; negative while it lives, null if unknown. */
+  readonly ownerLapsedMs: number | null;
+  /** Milliseconds until the next attempt is due; negative once past, 0 when finished. */
+  readonly dueInMs: number;
+}
+
+// Hot table and history in one statement, so in one snapshot: a timer on its way from one to the
+// other is seen exactly once. Served by timers_pkey, history_id and attempts_timer_id.
+const readTimer = {
+  name: 'read_timer',
+  text: `
+WITH found AS (
+  SELECT id, project_id, CASE WHEN attempts = 0 THEN 'pending' ELSE 'retrying' END AS status,
+    url, method, created_at, due_at, next_at, expires_at, NULL::timestamptz AS finished_at,
+    NULL::text AS failure_code, owner
+  FROM belfry.timers WHERE id = $1::bigint AND project_id = $2::bigint
+  UNION ALL
+  SELECT id, project_id, status, url, method, created_at, due_at, NULL, expires_at, finished_at,
+    failure_code, NULL
+  FROM belfry.history WHERE id = $1::bigint AND project_id = $2::bigint
+)
+SELECT f.id, f.project_id, f.status, f.url, f.method, f.created_at, f.due_at, f.next_at,
+  f.expires_at, f.finished_at, f.failure_code,
+  CASE WHEN f.next_at IS NULL THEN 0
+    ELSE greatest(0, (extract(epoch FROM f.due_at - clock_timestamp()) * 1000)::float8) END,
+  f.owner, (extract(epoch FROM clock_timestamp() - p.expires_at) * 1000)::float8,
+  coalesce((extract(epoch FROM f.next_at - clock_timestamp()) * 1000)::float8, 0),
+  (SELECT json_agg(json_build_object(
+      'number', a.number, 'startedAtMs', extract(epoch FROM a.started_at) * 1000,
+      'latenessMs', a.lateness_ms, 'durationMs', a.duration_ms, 'status', a.status,
+      'errorCode', a.error_code) ORDER BY a.number)
+    FROM belfry.attempts a WHERE a.timer_id = f.id)
+FROM found f LEFT JOIN belfry.processes p ON p.id = f.owner`,
+};
+
+type ReadRow = readonly [
+  id: number,
+  projectId: number,
+  status: TimerStatus,
+  url: string,
+  method: HttpMethod,
+  createdAtMs: number,
+  dueAtMs: number,
+  nextAtMs: number | null,
+  expiresAtMs: number | null,
+  finishedAtMs: number | null,
+  failureCode: FailureCode | null,
+  timeLeftMs: number,
+  owner: number | null,
+  ownerLapsedMs: number | null,
+  dueInMs: number,
+  attempts: (Attempt & { errorCode: AttemptErrorCode | null })[] | null,
+];
+
+export function createTimerReader(database: Database) {
+  return {
+    /** The timer, live or finished; undefined when the project has none of that id. */
+    async read(projectId: number, id: TimerId): Promise<StoredTimer | undefined> {
+      const [row] = await database.query<ReadRow>(readTimer, [id, projectId]);
+      if (row === undefined) return undefined;
+      return {
+        timer: {
+          id: timerIdFromDatabase(row[0]),
+          projectId: row[1],
+          status: row[2],
+          url: row[3],
+          method: row[4],
+          createdAtMs: row[5],
+          dueAtMs: row[6],
+          nextAtMs: row[7],
+          expiresAtMs: row[8],
+          finishedAtMs: row[9],
+          failureCode: row[10],
+          timeLeftMs: row[11],
+          attempts: row[15] ?? [],
+        },
+        owner: row[12],
+        ownerLapsedMs: row[13],
+        dueInMs: row[14],
+      };
+    },
+  };
+}
+
+export type TimerReader = ReturnType<typeof createTimerReader>;

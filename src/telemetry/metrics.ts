@@ -1,0 +1,65 @@
+import { Counter, Gauge, Histogram, Registry } from 'prom-client';
+
+/** What this process counts; `GET /metrics` shows it. */
+export interface Metrics {
+  readonly registry: Registry;
+  readonly created: Counter;
+  readonly attempts: Counter<'result'>;
+  readonly lateness: Histogram;
+  readonly staleOutcomes: Counter;
+  readonly takenOver: Counter;
+  readonly leaseLost: Counter;
+  readonly notStarted: Counter<'reason'>;
+}
+
+export function createMetrics(held: () => number): Metrics {
+  const registry = new Registry();
+  const registers = [registry];
+  const heldGauge: Gauge = new Gauge({
+    name: 'belfry_timers_held',
+    help: 'Timers that this process has claimed and not yet recorded.',
+    registers,
+    collect: () => heldGauge.set(held()),
+  });
+  return {
+    registry,
+    created: new Counter({
+      name: 'belfry_timers_created_total',
+      help: 'Timers committed by this process.',
+      registers,
+    }),
+    attempts: new Counter({
+      name: 'belfry_attempts_total',
+      help: 'Attempts made by this process, by what they came to.',
+      labelNames: ['result'],
+      registers,
+    }),
+    lateness: new Histogram({
+      name: 'belfry_lateness_seconds',
+      help: 'Start of an attempt minus the instant it was due.',
+      buckets: [0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5, 30, 300],
+      registers,
+    }),
+    staleOutcomes: new Counter({
+      name: 'belfry_stale_outcomes_total',
+      help: 'Outcomes refused because the timer had been taken over.',
+      registers,
+    }),
+    takenOver: new Counter({
+      name: 'belfry_timers_taken_over_total',
+      help: 'Timers taken over whose attempt by a dead process counts as lost.',
+      registers,
+    }),
+    leaseLost: new Counter({
+      name: 'belfry_leases_lost_total',
+      help: 'Times that this process could not renew its heartbeat and started anew.',
+      registers,
+    }),
+    notStarted: new Counter({
+      name: 'belfry_not_started_total',
+      help: 'Due timers whose attempt was not started, by reason.',
+      labelNames: ['reason'],
+      registers,
+    }),
+  };
+}

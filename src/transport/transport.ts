@@ -1,0 +1,29 @@
+import type { Outcome } from '../core/attempt.ts';
+import type { TimerId } from '../core/ids.ts';
+import type { TimerRequest } from '../core/timer.ts';
+
+/** One attempt to be made, due now. */
+export interface Job {
+  readonly timerId: TimerId;
+  readonly projectId: number;
+  /** 1 for the first attempt. */
+  readonly attempt: number;
+  readonly request: TimerRequest;
+  /** When it was due by the database's clock (Unix epoch). */
+  readonly dueAtMs: number;
+  /** Not started at or after this; null for never too late. */
+  readonly expiresAtMs: number | null;
+  /** Called once, at the instant from which on the attempt counts as started. */
+  readonly onStart: () => void;
+}
+
+/** Carries due work from the scheduler to the delivery, and outcomes back. */
+export interface Transport {
+  /** Makes the attempt. Never rejects: what can go wrong is an outcome. */
+  deliver(job: Job): Promise<Outcome>;
+  /**
+   * Takes a job back that has not started: true means that it will not start (its `deliver`
+   * resolves with `not_started`, `recalled`), false that it has, or may have.
+   */
+  recall(timerId: TimerId): boolean;
+}
