@@ -1,3 +1,4 @@
+import { isIP } from 'node:net';
 import { logLevels, type LogLevel } from './telemetry/log.ts';
 import type { RetryPolicy } from './core/retryPolicy.ts';
 import * as take from './core/settingParsers.ts';
@@ -40,8 +41,23 @@ function optional<Value>(
 
 const seconds = 'seconds';
 
-/** All settings, in the order of the settings page, which is made from this table. */
-export const settings = {
+type SettingTable = Readonly<Record<string, Setting<unknown>>>;
+
+const processSettings = {
+  ROLES: setting(
+    take.listOf(roles),
+    'api,scheduler',
+    'What this process does: `api` takes requests, `scheduler` fires timers.',
+  ),
+  LOG_LEVEL: setting(take.oneOf(logLevels), 'info', 'Least severe lines that are logged.'),
+  SHUTDOWN_TIMEOUT: setting(
+    take.decimal(0, 3_600, seconds),
+    '20',
+    'Seconds that a stopping process waits for attempts under way.',
+  ),
+} as const satisfies SettingTable;
+
+const apiSettings = {
   HOST: setting(take.hostName, '127.0.0.1', 'Address on which the API listens.'),
   PORT: setting(take.wholeNumber(0, 65_535), '5000', 'Port of the API; 0 takes any free one.'),
   ALLOW_UNAUTHENTICATED: setting(
@@ -53,12 +69,6 @@ export const settings = {
     take.hostName,
     'Public host name of this service. Timers that target it are refused.',
   ),
-  ROLES: setting(
-    take.listOf(roles),
-    'api,scheduler',
-    'What this process does: `api` takes requests, `scheduler` fires timers.',
-  ),
-  LOG_LEVEL: setting(take.oneOf(logLevels), 'info', 'Least severe lines that are logged.'),
   MAX_BODY_BYTES: setting(
     take.wholeNumber(1_024, 64 * 1_024 * 1_024),
     '1048576',
@@ -69,13 +79,15 @@ export const settings = {
     '200',
     'Longest `url` of a timer, in characters.',
   ),
+} as const satisfies SettingTable;
 
+const databaseSettings = {
   DATABASE_URL: optional(
     take.postgresUrl,
     'PostgreSQL 14 or later. Unset (and no POSTGRES_HOST either): the embedded one.',
     { secret: true },
   ),
-  POSTGRES_HOST: optional(take.anyText, 'Host of the database, in place of DATABASE_URL.'),
+  POSTGRES_HOST: optional(take.databaseHost, 'Host of the database, in place of DATABASE_URL.'),
   POSTGRES_PORT: setting(take.wholeNumber(1, 65_535), '5432', 'Its port.'),
   POSTGRES_DB: setting(take.anyText, 'belfry', 'Its name.'),
   POSTGRES_USER: setting(take.anyText, 'belfry', 'Its user.'),
@@ -106,7 +118,9 @@ export const settings = {
     'Brings the schema up to date at start. `false`: run `belfry migrate` before.',
   ),
   DATA_DIR: setting(take.anyText, '.belfry', 'Directory of the embedded PostgreSQL.'),
+} as const satisfies SettingTable;
 
+const deliverySettings = {
   WEBHOOK_TIMEOUT: setting(
     take.decimal(0.001, Infinity, seconds),
     '3',
@@ -133,6 +147,9 @@ export const settings = {
     '100',
     'Attempts under way in this process to one destination (scheme, host and port) at the most.',
   ),
+} as const satisfies SettingTable;
+
+const retrySettings = {
   RETRY_MAX_ATTEMPTS: setting(
     take.wholeNumber(1, 100),
     '5',
@@ -158,7 +175,9 @@ export const settings = {
     '0.2',
     'Share by which each wait is spread at random, both ways.',
   ),
+} as const satisfies SettingTable;
 
+const schedulerSettings = {
   LOOK_AHEAD: setting(
     take.decimal(0.1, 60, seconds),
     '1',
@@ -178,18 +197,37 @@ export const settings = {
     take.decimal(0.1, 1_000_000),
     'Overdue timers per second that a process takes up after an outage. Unset: as fast as the receivers allow.',
   ),
-  SHUTDOWN_TIMEOUT: setting(
-    take.decimal(0, 3_600, seconds),
-    '20',
-    'Seconds that a stopping process waits for attempts under way.',
-  ),
+} as const satisfies SettingTable;
 
+const brokerSettings = {
   BROKER_CONNECTION: optional(
     take.anyText,
     'Accepted, not used yet: where due work will be handed over to a broker.',
     { secret: true },
   ),
-} as const satisfies Record<string, Setting<unknown>>;
+} as const satisfies SettingTable;
+
+/** All settings as the settings page shows them; it is made from these tables. */
+export const settingGroups: readonly { readonly title: string; readonly table: SettingTable }[] = [
+  { title: 'The process', table: processSettings },
+  { title: 'The API', table: apiSettings },
+  { title: 'The database', table: databaseSettings },
+  { title: 'Delivery', table: deliverySettings },
+  { title: 'Retries', table: retrySettings },
+  { title: 'The scheduler', table: schedulerSettings },
+  { title: 'A broker', table: brokerSettings },
+];
+
+/** All settings by name. */
+export const settings = {
+  ...processSettings,
+  ...apiSettings,
+  ...databaseSettings,
+  ...deliverySettings,
+  ...retrySettings,
+  ...schedulerSettings,
+  ...brokerSettings,
+} as const;
 
 type SettingName = keyof typeof settings;
 type ValueOf<Name extends SettingName> =
@@ -249,9 +287,11 @@ export function readConfig(
 ): Config {
   const get = <Name extends SettingName>(name: Name): ValueOf<Name> =>
     // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- the table ties name and parser
-    parseSetting(name, mode, environment[name]) as ValueOf<Name>;
-  // Not used yet, checked all the same.
-  get('BROKER_CONNECTION');
+    parseSetting(name, settings[name], mode, environment[name]) as ValueOf<Name>;
+  // Also those that are not used, here or yet: a bad one is a mistake somewhere.
+  for (const [name, setting] of Object.entries(settings)) {
+    parseSetting(name, setting, mode, environment[name]);
+  }
 
   const host = get('HOST');
   if (!isLoopback(host) && !get('ALLOW_UNAUTHENTICATED')) {
@@ -303,8 +343,12 @@ export function readConfig(
   });
 }
 
-function parseSetting(name: SettingName, mode: RunMode, given: string | undefined): unknown {
-  const { parser, fallback, devFallback, secret }: Setting<unknown> = settings[name];
+function parseSetting(
+  name: string,
+  { parser, fallback, devFallback, secret }: Setting<unknown>,
+  mode: RunMode,
+  given: string | undefined,
+): unknown {
   const text = given ?? (mode === 'dev' ? (devFallback ?? fallback) : fallback);
   if (text === null) return undefined;
   const value = parser.parse(text.trim());
@@ -324,7 +368,7 @@ function urlFromParts(
   const url = new URL(`postgres://x/${encodeURIComponent(get('POSTGRES_DB'))}`);
   // A host that is a directory is a Unix socket.
   if (host.startsWith('/')) url.searchParams.set('host', host);
-  else url.hostname = host;
+  else url.hostname = isIP(host) === 6 ? `[${host}]` : host;
   url.port = String(get('POSTGRES_PORT'));
   url.username = encodeURIComponent(get('POSTGRES_USER'));
   if (password !== undefined) url.password = encodeURIComponent(password);
@@ -332,7 +376,7 @@ function urlFromParts(
 }
 
 function isLoopback(host: string): boolean {
-  return host === 'localhost' || host === '::1' || host.startsWith('127.');
+  return host === 'localhost' || host === '::1' || (isIP(host) === 4 && host.startsWith('127.'));
 }
 
 function deepFreeze<Value extends object>(value: Value): Value {

@@ -23,7 +23,7 @@ const commands: Readonly<Record<string, () => Promise<void> | void>> = {
 };
 
 const [name = 'help', ...rest] = process.argv.slice(2);
-const command = commands[name];
+const command = Object.hasOwn(commands, name) ? commands[name] : undefined;
 if (command === undefined || rest.length > 0) {
   console.error(`belfry: unknown command "${[name, ...rest].join(' ')}"\n\n${usage}`);
   process.exitCode = 2;

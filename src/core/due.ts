@@ -66,7 +66,8 @@ export function parseSpan(field: string, value: unknown): number {
   const takes =
     'must be seconds as a number of 0 or more, or an ISO 8601 duration such as "PT1.5S" or "P30D"';
   let ms: number | undefined;
-  if (typeof value === 'number') ms = secondsToMs(value);
+  // Below zero is refused as it is given: rounding up would make -0.0005 a 0.
+  if (typeof value === 'number') ms = value < 0 ? undefined : secondsToMs(value);
   else if (typeof value === 'string') ms = parseIsoDurationMs(value);
   if (ms === undefined || !Number.isFinite(ms) || ms < 0) throw invalidField(field, takes);
   if (ms > horizonMs) throw invalidField(field, 'must be at most 100 years');

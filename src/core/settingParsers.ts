@@ -28,9 +28,16 @@ export function decimal(min: number, max: number, unit = ''): SettingParser<numb
   };
 }
 
+const booleans = new Map([
+  ['true', true],
+  ['1', true],
+  ['false', false],
+  ['0', false],
+]);
+
 export const trueOrFalse: SettingParser<boolean> = {
   takes: '"true" or "false"',
-  parse: (text) => ({ true: true, false: false, '1': true, '0': false })[text.toLowerCase()],
+  parse: (text) => booleans.get(text.toLowerCase()),
 };
 
 export function oneOf<const Value extends string>(values: readonly Value[]): SettingParser<Value> {
@@ -74,6 +81,12 @@ export const hostName: SettingParser<string> = {
   },
 };
 
+/** Where a database listens: a host name, an address, or the directory of a Unix socket. */
+export const databaseHost: SettingParser<string> = {
+  takes: 'a host name, an address, or the directory of a Unix socket',
+  parse: (text) => (/^\/[^\0]*$/.test(text) ? text : hostName.parse(text)),
+};
+
 /** An entry of ALLOW_TARGETS: a host name or address, with or without a port, or a range. */
 export type AllowedTarget =
   | { readonly kind: 'host'; readonly host: string; readonly port: number | undefined }
@@ -101,13 +114,22 @@ function parseTarget(text: string): AllowedTarget | undefined {
     const bits = { 0: -1, 4: 32, 6: 128 }[isIP(network)] ?? -1;
     return prefix <= bits ? { kind: 'range', network, prefix } : undefined;
   }
-  if (isIP(text) !== 0) return { kind: 'host', host: text, port: undefined };
+  if (isIP(text) !== 0) return { kind: 'host', host: canonical(text), port: undefined };
   const [, bracketed, plain, portText] =
     /^(?:\[([0-9a-f.:]+)\]|([^:[\]]+))(?::(\d{1,5}))?$/.exec(text) ?? [];
   const host = bracketed ?? plain;
   const port = portText === undefined ? undefined : Number(portText);
   if (host === undefined || (port !== undefined && (port < 1 || port > 65_535))) return undefined;
-  return isIP(host) !== 0 || isHostName(host) ? { kind: 'host', host, port } : undefined;
+  return isIP(host) !== 0 || isHostName(host)
+    ? { kind: 'host', host: canonical(host), port }
+    : undefined;
+}
+
+/** IPv6 addresses as URLs spell them: the same address has many spellings. */
+function canonical(host: string): string {
+  return isIP(host) === 6 && !host.includes('%')
+    ? new URL(`http://[${host}]/`).hostname.slice(1, -1)
+    : host;
 }
 
 function isHostName(text: string): boolean {

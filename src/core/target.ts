@@ -25,11 +25,15 @@ export function parseTargetUrl(value: unknown, lengthMax: number): URL {
   } catch {
     throw invalidField('url', takes);
   }
-  if (url.hostname === '' || url.port === '0') throw invalidField('url', takes);
-  if (url.username !== '' || url.password !== '') {
-    throw invalidField('url', 'must not carry credentials');
-  }
+  if (hasEmptyLabel(url.hostname) || url.port === '0') throw invalidField('url', takes);
+  // Also where they are empty, which the parser would not show: "http://@host/".
+  if (/^[^/]*\/\/[^/?#]*@/.test(value)) throw invalidField('url', 'must not carry credentials');
   return url;
+}
+
+/** Such a name cannot be looked up; one dot at the end, of a fully qualified name, may stand. */
+function hasEmptyLabel(hostname: string): boolean {
+  return hostname.replace(/\.$/, '').split('.').includes('');
 }
 
 /** Where an attempt goes: `origin` names the destination, `path` is what stands in the request line. */

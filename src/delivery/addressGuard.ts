@@ -71,7 +71,10 @@ export function createAddressGuard(options: {
   }
 
   function judgeAddress(host: string, port: number, address: string): string | undefined {
-    if (isAllowedHost(normalHost(host), port)) return undefined;
+    // An address on the list may also be reached by a name that leads to it.
+    if (isAllowedHost(normalHost(host), port) || isAllowedHost(address, port)) return undefined;
+    // Not an address, or one of a zone (fe80::1%2): neither is anything public.
+    if (isIP(address) === 0 || address.includes('%')) return `${address} is not a public address`;
     const family = familyOf(address);
     if (allowedRanges.check(address, family)) return undefined;
     const isPublic =
@@ -98,10 +101,9 @@ export function createAddressGuard(options: {
 
 /** Lower case, without the brackets of IPv6 and without the dot of a fully qualified name. */
 export function normalHost(host: string): string {
-  return host
-    .toLowerCase()
-    .replace(/^\[(.*)\]$/, '$1')
-    .replace(/\.$/, '');
+  const lower = host.toLowerCase();
+  if (lower.startsWith('[')) return lower.slice(1, -1);
+  return lower.endsWith('.') ? lower.slice(0, -1) : lower;
 }
 
 function familyOf(address: string): 'ipv4' | 'ipv6' {

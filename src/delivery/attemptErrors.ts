@@ -1,3 +1,4 @@
+import { errors } from 'undici';
 import type { AttemptErrorCode } from '../core/attempt.ts';
 
 const codes: Readonly<Record<string, AttemptErrorCode>> = {
@@ -26,7 +27,8 @@ export function attemptErrorCode(err: unknown): AttemptErrorCode {
       return 'tls_failed';
     }
   }
-  return 'connection_failed';
+  // undici's parser errors bear no code when their reason has none.
+  return err instanceof errors.HTTPParserError ? 'response_invalid' : 'connection_failed';
 }
 
 /** The code of the error, of its causes, and (of several connection attempts) of each. */

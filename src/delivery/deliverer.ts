@@ -1,6 +1,6 @@
 import type { Outcome } from '../core/attempt.ts';
 import type { TimerId } from '../core/ids.ts';
-import { deliveryTarget } from '../core/target.ts';
+import { deliveryTarget, type DeliveryTarget } from '../core/target.ts';
 import type { Job, Transport } from '../transport/transport.ts';
 import type { Destinations } from './destinations.ts';
 import type { HttpClient, HttpResult } from './httpClient.ts';
@@ -93,7 +93,12 @@ export function createDeliverer(options: {
   return {
     deliver(job) {
       return new Promise((finish) => {
-        const { origin, path } = deliveryTarget(job.request.url, job.timerId, job.request.appendId);
+        const target = targetOf(job);
+        if (target === undefined) {
+          finish(invalidRequest(job, nowMs()));
+          return;
+        }
+        const { origin, path } = target;
         const queuedJob = { job, finish };
         queued.set(job.timerId, queuedJob);
         destinations.acquire(origin, () => start(queuedJob, origin, path));
@@ -108,4 +113,17 @@ export function createDeliverer(options: {
     },
     active: () => destinations.active(),
   };
+}
+
+/** Undefined for a stored URL that is none: creation refuses those, but it is not the only writer. */
+function targetOf({ request, timerId }: Job): DeliveryTarget | undefined {
+  return URL.canParse(request.url)
+    ? deliveryTarget(request.url, timerId, request.appendId)
+    : undefined;
+}
+
+function invalidRequest(job: Job, startedAtMs: number): Outcome {
+  const latenessMs = startedAtMs - job.dueAtMs;
+  const attempt = { startedAtMs, latenessMs, durationMs: 0, status: null };
+  return { kind: 'attempted', attempt: { ...attempt, errorCode: 'request_invalid' } };
 }

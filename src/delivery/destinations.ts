@@ -30,6 +30,7 @@ export function createDestinations(bounds: {
   // at one destination gets one slot at a time like everybody else.
   const line: Destination[] = [];
   let active = 0;
+  let serving = false;
 
   function take(destination: Destination): void {
     const start = destination.waiting[destination.head];
@@ -48,14 +49,29 @@ export function createDestinations(bounds: {
     return destination.head < destination.waiting.length && destination.active < perDestination;
   }
 
-  function serve(destination: Destination): void {
-    if (!hasWork(destination) || destination.lined) return;
-    if (active < total) {
-      take(destination);
-      return;
-    }
+  /** To the end of the line: also whoever has just had or freed a slot waits for its turn. */
+  function lineUp(destination: Destination): void {
+    if (destination.lined || !hasWork(destination)) return;
     destination.lined = true;
     line.push(destination);
+  }
+
+  function serveLine(): void {
+    // `start` may release at once (recalled meanwhile): the loop below goes on, the stack does not
+    // grow.
+    if (serving) return;
+    serving = true;
+    try {
+      while (active < total) {
+        const next = line.shift();
+        if (next === undefined) break;
+        next.lined = false;
+        if (hasWork(next)) take(next);
+        lineUp(next);
+      }
+    } finally {
+      serving = false;
+    }
   }
 
   return {
@@ -66,7 +82,8 @@ export function createDestinations(bounds: {
         destinations.set(origin, destination);
       }
       destination.waiting.push(start);
-      serve(destination);
+      lineUp(destination);
+      serveLine();
     },
     release(origin) {
       const destination = destinations.get(origin);
@@ -76,18 +93,8 @@ export function createDestinations(bounds: {
       if (destination.active === 0 && destination.head >= destination.waiting.length) {
         destinations.delete(origin);
       }
-      serve(destination);
-      while (active < total) {
-        const next = line.shift();
-        if (next === undefined) break;
-        next.lined = false;
-        serve(next);
-        // It goes to the end of the line for its next one.
-        if (hasWork(next) && !next.lined) {
-          next.lined = true;
-          line.push(next);
-        }
-      }
+      lineUp(destination);
+      serveLine();
     },
     active: () => active,
   };

@@ -72,6 +72,7 @@ export function createHttpClient(options: {
     send(request, onResult, onFree) {
       let controller: Dispatcher.DispatchController | undefined;
       let settled = false;
+      let written = false;
       let status: number | undefined;
       let bytes = 0;
       const timer = setTimeout(
@@ -106,8 +107,10 @@ export function createHttpClient(options: {
           onRequestStart(started) {
             controller = started;
             // Connecting may have taken long: the deadline or the lease may have ended meanwhile.
-            if (!settled && !request.mayWrite()) settle({ kind: 'not_written' });
+            // After a redirect the attempt has long started and goes on.
+            if (!settled && !written && !request.mayWrite()) settle({ kind: 'not_written' });
             if (settled) started.abort(new Error('not written'));
+            else written = true;
           },
           onResponseStart(_, code) {
             if (code >= 200) status = code;

@@ -57,8 +57,9 @@ export interface Claimer {
 }
 
 const sweepEveryMs = 1_000;
-/** A sweep takes at most this share of the time: after a long pass the next one waits longer. */
+/** Where a step takes long (an old snapshot holds dead entries), the next pass waits longer. */
 const sweepTimeShare = 0.05;
+const sweepEveryMaxMs = 10_000;
 /** Longer than any statement can run; after that a lost one can commit no more. */
 const lostClaimKeptMs = 10 * 60_000;
 const forgetAfterMs = 10 * 60_000;
@@ -78,7 +79,7 @@ export function createClaimer(options: {
   let floor: Floor | undefined;
   let sweepFloor = start;
   let sweepDueAtMs = -Infinity;
-  let passMs = 0;
+  let longestStepMs = 0;
   const lostClaims = new Map<number, number>();
 
   function newClaim(): number {
@@ -125,7 +126,7 @@ export function createClaimer(options: {
       const rows = Math.min(rowsMax, catchUp?.available() ?? rowsMax);
       if (rows < 1) return [];
       if (sweepFloor === start) {
-        passMs = 0;
+        longestStepMs = 0;
         await store.declareDead();
       }
       const claim = newClaim();
@@ -140,20 +141,26 @@ export function createClaimer(options: {
         }),
       );
       catchUp?.take(timers.length);
-      passMs += clock.monotonicMs() - startedAtMs;
+      longestStepMs = Math.max(longestStepMs, clock.monotonicMs() - startedAtMs);
       if (timers.length === rows) {
         sweepFloor = lastOf(timers) ?? start;
       } else {
         sweepFloor = start;
-        sweepDueAtMs = clock.monotonicMs() + Math.max(sweepEveryMs, passMs / sweepTimeShare);
+        const restMs = Math.max(sweepEveryMs, longestStepMs / sweepTimeShare);
+        sweepDueAtMs = clock.monotonicMs() + Math.min(restMs, sweepEveryMaxMs);
         // The pass has taken all that dead owners held.
         await store.forget(forgetAfterMs);
       }
       return timers;
     },
-    sweepDueInMs: () => Math.max(0, sweepDueAtMs - clock.monotonicMs()),
+    sweepDueInMs() {
+      const waitMs = Math.max(0, sweepDueAtMs - clock.monotonicMs());
+      return catchUp === undefined ? waitMs : Math.max(waitMs, catchUp.nextInMs());
+    },
     lowerFloor(dueAtMs) {
-      if (floor === undefined || dueAtMs <= floor.nextAtMs) floor = { nextAtMs: dueAtMs, id: 0 };
+      // Before the first poll too: a wake-up for later must not hide what is due before it.
+      floor ??= { nextAtMs: Math.floor(databaseClock.nowMs()), id: 0 };
+      if (dueAtMs <= floor.nextAtMs) floor = { nextAtMs: dueAtMs, id: 0 };
     },
     newClaim,
     lostClaim: (claim) => void lostClaims.set(claim, clock.monotonicMs()),
@@ -171,5 +178,6 @@ function lastOf(timers: readonly ClaimedTimer[]): Floor | undefined {
       last = timer;
     }
   }
-  return last;
+  // Not the timer itself: its body would stay in memory with it.
+  return last === undefined ? undefined : { nextAtMs: last.nextAtMs, id: last.id };
 }

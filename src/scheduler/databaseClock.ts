@@ -14,8 +14,6 @@ export interface DatabaseClock {
   sample(databaseMs: number, sentAtMs: number, receivedAtMs: number): void;
   /** At most the database's clock now, in milliseconds of the Unix epoch; -Infinity before a sample. */
   nowMs(): number;
-  /** Forgets all samples: after a reconnect it may be another server's clock. */
-  reset(): void;
 }
 
 export const driftPerMs = 500e-6;
@@ -31,7 +29,7 @@ export function createDatabaseClock(clock: MachineClock): DatabaseClock {
       const lowest = databaseMs - receivedAtMs;
       const highest = databaseMs - sentAtMs;
       const known = offsetAt(receivedAtMs);
-      // Above the highest that this reply allows: the database's clock was set back.
+      // Above the highest that this reply allows: the clock was set back, or it is another server's.
       if (lowest >= known || known > highest) {
         offsetMs = lowest;
         sampledAtMs = receivedAtMs;
@@ -40,10 +38,6 @@ export function createDatabaseClock(clock: MachineClock): DatabaseClock {
     nowMs() {
       const monotonicMs = clock.monotonicMs();
       return monotonicMs + offsetAt(monotonicMs);
-    },
-    reset() {
-      offsetMs = -Infinity;
-      sampledAtMs = 0;
     },
   };
 }

@@ -4,6 +4,8 @@ import type { MachineClock } from '../core/clock.ts';
 export interface TokenBucket {
   /** Whole tokens there are now. */
   available(): number;
+  /** Milliseconds until there is a whole one; 0 when there is. */
+  nextInMs(): number;
   take(count: number): void;
 }
 
@@ -15,12 +17,21 @@ export function createTokenBucket(options: {
   const burst = Math.max(1, perSecond / 4);
   let tokens = burst;
   let filledAtMs = clock.monotonicMs();
+
+  function fill(): void {
+    const nowMs = clock.monotonicMs();
+    tokens = Math.min(burst, tokens + ((nowMs - filledAtMs) / 1_000) * perSecond);
+    filledAtMs = nowMs;
+  }
+
   return {
     available() {
-      const nowMs = clock.monotonicMs();
-      tokens = Math.min(burst, tokens + ((nowMs - filledAtMs) / 1_000) * perSecond);
-      filledAtMs = nowMs;
-      return Math.floor(tokens);
+      fill();
+      return Math.max(0, Math.floor(tokens));
+    },
+    nextInMs() {
+      fill();
+      return tokens >= 1 ? 0 : ((1 - tokens) / perSecond) * 1_000;
     },
     take(count) {
       tokens -= count;

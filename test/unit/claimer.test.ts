@@ -1,0 +1,191 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import type { ClaimedTimer } from '../../src/core/timer.ts';
+import { createClaimer, type ClaimStore } from '../../src/scheduler/claimer.ts';
+import { createDatabaseClock } from '../../src/scheduler/databaseClock.ts';
+import { claimedTimer } from './fakes/timers.ts';
+
+type Asked = Parameters<ClaimStore['sweep']>[0] | Parameters<ClaimStore['claimAhead']>[0];
+
+/** A store that answers what it is told to, and remembers what it was asked. */
+function setUp(options: { catchUpRate?: number } = {}) {
+  let monotonicMs = 0;
+  const clock = { monotonicMs: () => monotonicMs, wallMs: () => 0 };
+  const databaseClock = createDatabaseClock(clock);
+  const databaseNowMs = () => monotonicMs + 1_000_000;
+  databaseClock.sample(databaseNowMs(), monotonicMs, monotonicMs);
+  const asked: (Asked & { statement: string })[] = [];
+  const calls: string[] = [];
+  const answers: (readonly ClaimedTimer[] | Error)[] = [];
+  let during: (() => void) | undefined;
+  function answer(statement: string, ask: Asked) {
+    asked.push({ statement, ...ask });
+    calls.push(statement);
+    during?.();
+    during = undefined;
+    const timers = answers.shift() ?? [];
+    if (timers instanceof Error) return Promise.reject(timers);
+    return Promise.resolve({ timers, databaseNowMs: databaseNowMs() });
+  }
+  const store: ClaimStore = {
+    claimAhead: (ask) => answer('claimAhead', ask),
+    sweep: (ask) => answer('sweep', ask),
+    declareDead: () => Promise.resolve(void calls.push('declareDead')).then(() => []),
+    forget: () => Promise.resolve(void calls.push('forget')),
+  };
+  const claimer = createClaimer({
+    store,
+    clock,
+    databaseClock,
+    lookAheadMs: 1_000,
+    catchUpRate: options.catchUpRate,
+  });
+  return {
+    claimer,
+    asked,
+    calls,
+    answers,
+    databaseClock,
+    pass: (ms: number) => (monotonicMs += ms),
+    /** Runs while the next statement is under way. */
+    whileAsked: (run: () => void) => (during = run),
+    floors: () => asked.map(({ floor }) => floor),
+  };
+}
+
+const timer = (id: number, nextAtMs: number) => claimedTimer({ id, nextAtMs });
+
+test('the ordinary floor begins at the database clock and follows the last timer claimed', async () => {
+  const { claimer, answers, floors } = setUp();
+  answers.push([], [timer(9, 1_000_400), timer(3, 1_000_500), timer(7, 1_000_500)], []);
+  await claimer.poll(1, 100);
+  await claimer.poll(1, 100);
+  await claimer.poll(1, 100);
+  await claimer.poll(1, 100);
+  assert.deepEqual(floors(), [
+    { nextAtMs: 1_000_000, id: 0 },
+    { nextAtMs: 1_000_000, id: 0 },
+    { nextAtMs: 1_000_500, id: 7 },
+    { nextAtMs: 1_000_500, id: 7 },
+  ]);
+});
+
+test('a wake-up lowers the floor to its timer and never raises it', async () => {
+  const { claimer, answers, floors } = setUp();
+  answers.push([timer(5, 1_000_900)]);
+  await claimer.poll(1, 100);
+  claimer.lowerFloor(1_000_950);
+  claimer.lowerFloor(1_000_300);
+  claimer.lowerFloor(1_000_600);
+  await claimer.poll(1, 100);
+  assert.deepEqual(floors().at(-1), { nextAtMs: 1_000_300, id: 0 });
+});
+
+test('a wake-up at the very instant of the floor is not passed over', async () => {
+  const { claimer, answers, floors } = setUp();
+  answers.push([timer(5, 1_000_900)]);
+  await claimer.poll(1, 100);
+  claimer.lowerFloor(1_000_900);
+  await claimer.poll(1, 100);
+  assert.deepEqual(floors().at(-1), { nextAtMs: 1_000_900, id: 0 });
+});
+
+test('a wake-up while a poll is under way is not undone by its answer', async () => {
+  const { claimer, answers, floors, whileAsked } = setUp();
+  answers.push([timer(5, 1_000_900)]);
+  whileAsked(() => claimer.lowerFloor(1_000_000));
+  await claimer.poll(1, 100);
+  await claimer.poll(1, 100);
+  assert.deepEqual(floors().at(-1), { nextAtMs: 1_000_000, id: 0 });
+});
+
+test('a wake-up for later, before the first poll, hides nothing that is due sooner', async () => {
+  const { claimer, floors } = setUp();
+  claimer.lowerFloor(1_001_500);
+  await claimer.poll(1, 100);
+  assert.deepEqual(floors(), [{ nextAtMs: 1_000_000, id: 0 }]);
+});
+
+test('every statement has a claim token of its own, and its answer tells the time', async () => {
+  const { claimer, asked, databaseClock, pass } = setUp();
+  pass(5_000);
+  await claimer.poll(42, 100);
+  await claimer.sweepStep(42, 100);
+  assert.equal(databaseClock.nowMs(), 1_005_000);
+  assert.ok(asked.every(({ owner, lookAheadMs }) => owner === 42 && lookAheadMs === 1_000));
+  assert.equal(new Set(asked.map(({ claim }) => claim)).size, asked.length);
+});
+
+test('the sweep goes on from where it was while it finds full steps, then starts over', async () => {
+  const { claimer, answers, floors, calls, pass } = setUp();
+  answers.push([timer(1, 10), timer(2, 20)], [timer(3, 20), timer(4, 30)], [timer(5, 40)], []);
+  const beginning = { nextAtMs: -Infinity, id: 0 };
+  await claimer.sweepStep(1, 2);
+  assert.equal(claimer.sweepDueInMs(), 0, 'a pass is under way');
+  await claimer.sweepStep(1, 2);
+  await claimer.sweepStep(1, 2);
+  assert.deepEqual(floors(), [beginning, { nextAtMs: 20, id: 2 }, { nextAtMs: 30, id: 4 }]);
+  assert.deepEqual(calls, ['declareDead', 'sweep', 'sweep', 'sweep', 'forget']);
+  assert.equal(claimer.sweepDueInMs(), 1_000);
+  assert.deepEqual(await claimer.sweepStep(1, 2), []);
+  assert.equal(calls.length, 5, 'not due yet');
+  pass(1_000);
+  await claimer.sweepStep(1, 2);
+  assert.deepEqual(floors().at(-1), beginning);
+});
+
+test('a sweep that fails goes on from where it was, and is not taken for the end of a pass', async () => {
+  const { claimer, answers, floors, calls } = setUp();
+  answers.push([timer(1, 10), timer(2, 20)], new Error('lost'), []);
+  await claimer.sweepStep(1, 2);
+  await assert.rejects(claimer.sweepStep(1, 2));
+  await claimer.sweepStep(1, 2);
+  assert.deepEqual(floors().slice(1), [
+    { nextAtMs: 20, id: 2 },
+    { nextAtMs: 20, id: 2 },
+  ]);
+  assert.equal(calls.filter((call) => call === 'forget').length, 1);
+});
+
+test('claims whose answer was lost are handed to every sweep until no such statement can run', async () => {
+  const { claimer, answers, asked, pass } = setUp();
+  answers.push(new Error('lost'), new Error('lost too'));
+  await assert.rejects(claimer.poll(1, 100));
+  await assert.rejects(claimer.sweepStep(1, 100));
+  claimer.lostClaim(77);
+  const lost = [...asked.map(({ claim }) => claim), 77];
+  const lastLost = () => {
+    const last = asked.at(-1);
+    return last !== undefined && 'lostClaims' in last ? last.lostClaims : undefined;
+  };
+  for (let minute = 0; minute < 9; minute++) {
+    await claimer.sweepStep(1, 100);
+    assert.deepEqual(lastLost(), lost);
+    pass(60_000);
+  }
+  pass(120_000);
+  await claimer.sweepStep(1, 100);
+  assert.deepEqual(lastLost(), []);
+});
+
+test('a lost poll does not move the floor', async () => {
+  const { claimer, answers, floors } = setUp();
+  answers.push(new Error('lost'));
+  await assert.rejects(claimer.poll(1, 100));
+  await claimer.poll(1, 100);
+  assert.deepEqual(floors()[1], floors()[0]);
+});
+
+test('CATCH_UP_RATE bounds what the sweep takes up, not the ordinary poll', async () => {
+  const { claimer, answers, asked, pass } = setUp({ catchUpRate: 8 });
+  answers.push([timer(1, 10), timer(2, 20)]);
+  await claimer.sweepStep(1, 100);
+  assert.equal(asked.at(-1)?.rowsMax, 2, 'a quarter of a second of it at first');
+  assert.deepEqual(await claimer.sweepStep(1, 100), []);
+  assert.equal(asked.length, 1, 'no token, no statement');
+  pass(125);
+  await claimer.sweepStep(1, 100);
+  assert.equal(asked.at(-1)?.rowsMax, 1);
+  await claimer.poll(1, 100);
+  assert.equal(asked.at(-1)?.rowsMax, 100);
+});

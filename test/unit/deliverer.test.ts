@@ -1,0 +1,179 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import type { Outcome } from '../../src/core/attempt.ts';
+import type { TimerId } from '../../src/core/ids.ts';
+import { createDeliverer } from '../../src/delivery/deliverer.ts';
+import { createDestinations } from '../../src/delivery/destinations.ts';
+import type { HttpRequest, HttpResult } from '../../src/delivery/httpClient.ts';
+import type { Job } from '../../src/transport/transport.ts';
+import { settled } from './fakes/time.ts';
+import { claimedTimer } from './fakes/timers.ts';
+
+/** A deliverer over a client that ends requests when told, under clocks that stand still. */
+function setUp(options: { perDestination?: number } = {}) {
+  let databaseMs = 1e12;
+  let monotonicMs = 500;
+  let mayStart = true;
+  const sent: {
+    request: HttpRequest;
+    result: (result: HttpResult) => void;
+    free: () => void;
+  }[] = [];
+  const deliverer = createDeliverer({
+    http: {
+      send: (request, result, free) => sent.push({ request, result, free }),
+      close: () => Promise.resolve(),
+    },
+    destinations: createDestinations({
+      perDestination: options.perDestination ?? 10,
+      total: 10,
+    }),
+    nowMs: () => databaseMs,
+    monotonicMs: () => monotonicMs,
+    mayStart: () => mayStart,
+    installationId: 'inst',
+    timeoutDefaultMs: 3_000,
+  });
+  return {
+    deliverer,
+    sent,
+    pass(ms: number) {
+      databaseMs += ms;
+      monotonicMs += ms;
+    },
+    endLease: () => (mayStart = false),
+    deliver(id: number, over: Partial<Job> = {}) {
+      const started: true[] = [];
+      const outcome: Promise<Outcome> = deliverer.deliver({
+        timerId: id as TimerId,
+        projectId: 1,
+        attempt: 1,
+        request: claimedTimer({ id }).request,
+        dueAtMs: 1e12 - 5,
+        expiresAtMs: null,
+        onStart: () => started.push(true),
+        ...over,
+      });
+      return { outcome, started };
+    },
+  };
+}
+
+const ok: HttpResult = { kind: 'response', status: 200, errorCode: null };
+
+test('an attempt tells when it started, how late that was, how long it took, and its status', async () => {
+  const { deliver, sent, pass } = setUp();
+  const { outcome, started } = deliver(7);
+  assert.equal(started.length, 1);
+  pass(42);
+  sent[0]?.result(ok);
+  assert.deepEqual(await outcome, {
+    kind: 'attempted',
+    attempt: { startedAtMs: 1e12, latenessMs: 5, durationMs: 42, status: 200, errorCode: null },
+  });
+  assert.equal(sent[0]?.request.path, '/7');
+  assert.equal(sent[0]?.request.timeoutMs, 3_000);
+});
+
+test('every attempt of a timer bears the same webhook-id', () => {
+  const { deliver, sent } = setUp();
+  deliver(7);
+  sent[0]?.free();
+  deliver(7, { attempt: 2 });
+  for (const { request } of sent) {
+    assert.deepEqual(request.headers.slice(0, 2), ['webhook-id', 'inst_7']);
+  }
+});
+
+test('a transport error is an outcome with its code and no status', async () => {
+  const { deliver, sent } = setUp();
+  const { outcome } = deliver(7);
+  sent[0]?.result({ kind: 'error', errorCode: 'timeout' });
+  const settledAs = await outcome;
+  assert.ok(settledAs.kind === 'attempted');
+  assert.equal(settledAs.attempt.status, null);
+  assert.equal(settledAs.attempt.errorCode, 'timeout');
+});
+
+test('what has expired is not started, to the millisecond', async () => {
+  const { deliver, sent } = setUp();
+  const { outcome, started } = deliver(7, { expiresAtMs: 1e12 });
+  assert.deepEqual(await outcome, { kind: 'not_started', reason: 'expired' });
+  assert.equal(started.length + sent.length, 0);
+  deliver(8, { expiresAtMs: 1e12 + 1 });
+  assert.equal(sent.length, 1);
+});
+
+test('nothing starts once the lease has ended, and a slot is not lost by that', async () => {
+  const { deliver, sent, deliverer, endLease } = setUp({ perDestination: 1 });
+  endLease();
+  const { outcome, started } = deliver(7);
+  assert.deepEqual(await outcome, { kind: 'not_started', reason: 'lease_ended' });
+  assert.equal(started.length + sent.length, 0);
+  assert.equal(deliverer.active(), 0);
+});
+
+test('what the client could not write any more was not started', async () => {
+  const { deliver, sent, endLease } = setUp();
+  const { outcome } = deliver(7);
+  endLease();
+  assert.equal(sent[0]?.request.mayWrite(), false);
+  sent[0]?.result({ kind: 'not_written' });
+  assert.deepEqual(await outcome, { kind: 'not_started', reason: 'lease_ended' });
+});
+
+test('a job that waits for a slot can be recalled, and then never starts', async () => {
+  const { deliver, deliverer, sent } = setUp({ perDestination: 1 });
+  deliver(1);
+  const recalled = deliver(2);
+  const kept = deliver(3);
+  assert.equal(deliverer.recall(1 as TimerId), false, 'it has started');
+  assert.equal(deliverer.recall(2 as TimerId), true);
+  assert.equal(deliverer.recall(2 as TimerId), false);
+  assert.deepEqual(await recalled.outcome, { kind: 'not_started', reason: 'recalled' });
+  sent[0]?.result(ok);
+  sent[0]?.free();
+  assert.deepEqual(
+    sent.map(({ request }) => request.path),
+    ['/1', '/3'],
+  );
+  assert.deepEqual([recalled.started.length, kept.started.length], [0, 1]);
+});
+
+test('a timer that was recalled and handed over again is delivered once', async () => {
+  const { deliver, deliverer, sent } = setUp({ perDestination: 1 });
+  deliver(1);
+  const first = deliver(2);
+  assert.equal(deliverer.recall(2 as TimerId), true);
+  const second = deliver(2);
+  sent[0]?.free();
+  await settled();
+  assert.deepEqual(
+    sent.map(({ request }) => request.path),
+    ['/1', '/2'],
+  );
+  assert.deepEqual([first.started.length, second.started.length], [0, 1]);
+});
+
+test('a slot is free only when the connection is, even if the outcome came before', async () => {
+  const { deliver, deliverer, sent } = setUp({ perDestination: 1 });
+  const { outcome } = deliver(1);
+  deliver(2);
+  sent[0]?.result({ kind: 'error', errorCode: 'timeout' });
+  await outcome;
+  assert.equal(sent.length, 1);
+  assert.equal(deliverer.active(), 1);
+  sent[0]?.free();
+  assert.equal(sent.length, 2);
+});
+
+test('other destinations do not wait for a slow one', () => {
+  const { deliver, sent } = setUp({ perDestination: 1 });
+  for (const id of [1, 2, 3]) deliver(id);
+  const request = { ...claimedTimer({ id: 4 }).request, url: 'http://other.example/' };
+  deliver(4, { request });
+  assert.deepEqual(
+    sent.map(({ request: { origin } }) => origin),
+    ['http://receiver.example', 'http://other.example'],
+  );
+});

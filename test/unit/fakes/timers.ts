@@ -1,0 +1,31 @@
+import type { TimerId } from '../../../src/core/ids.ts';
+import type { ClaimedTimer } from '../../../src/core/timer.ts';
+
+/** A claimed timer; what a test does not care about is filled in. */
+export function claimedTimer(
+  over: Partial<Omit<ClaimedTimer, 'id'>> & { id: number },
+): ClaimedTimer {
+  return {
+    projectId: 1,
+    owner: 1,
+    claim: 1,
+    nextAtMs: 0,
+    expiresAtMs: null,
+    attempts: 0,
+    failures: 0,
+    lostInRow: 0,
+    request: {
+      url: 'http://receiver.example/',
+      method: 'POST',
+      headers: null,
+      body: null,
+      appendId: true,
+      timeoutMs: null,
+    },
+    bodyDeferred: false,
+    retry: null,
+    bytes: 600,
+    ...over,
+    id: over.id as TimerId,
+  };
+}
