@@ -186,7 +186,12 @@ async function start(
   const listener =
     store.directUrl === undefined
       ? undefined
-      : createListener({ url: store.directUrl, onNotice, log });
+      : createListener({
+          url: store.directUrl,
+          onNotice,
+          onConnected: () => void answerRequests(),
+          log,
+        });
   listener?.start();
   undo.push(() => listener?.stop());
   const chores = createChores({

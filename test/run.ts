@@ -23,6 +23,9 @@ if (files.length === 0) {
 }
 
 const server = await startTestServer(process.env['BELFRY_TEST_POSTGRES'] ?? '18');
+// Stopped from outside, the tests stop first and the server with them.
+const interrupted = new AbortController();
+for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => interrupted.abort());
 try {
   process.exitCode = await run(files, { BELFRY_TEST_DATABASE_URL: server.url });
 } finally {
@@ -33,7 +36,10 @@ function run(paths: readonly string[], environment: Record<string, string>): Pro
   const child = spawn(
     process.execPath,
     ['--test', '--test-timeout=300000', '--test-concurrency=2', ...paths.toSorted()],
-    { stdio: 'inherit', env: { ...process.env, ...environment } },
+    { stdio: 'inherit', env: { ...process.env, ...environment }, signal: interrupted.signal },
   );
-  return new Promise((resolve) => child.on('exit', (code) => resolve(code ?? 1)));
+  return new Promise((resolve) => {
+    child.on('error', () => undefined);
+    child.on('exit', (code) => resolve(code ?? 1));
+  });
 }

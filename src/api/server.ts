@@ -43,13 +43,21 @@ export function createServer(options: {
       );
     },
     routerOptions: {
+      // Longer than any request line that Node takes: an id of any length is a timer not found, not
+      // the router's own 414.
+      maxParamLength: 65_536,
       onBadUrl(path, _req, res) {
         sendProblem(res, new BelfryError('bad_request', `${path} is not a valid path`));
       },
     },
   });
 
-  // JSON whatever the Content-Type says.
+  // JSON whatever the Content-Type says, also when what it says is no media type at all (Fastify
+  // would answer 415 before it looks for a parser) or stands there without a body (DELETE).
+  server.addHook('onRequest', (req, _reply, done) => {
+    req.raw.headers['content-type'] = undefined;
+    done();
+  });
   server.removeAllContentTypeParsers();
   server.addContentTypeParser('*', { parseAs: 'string' }, (_req, body, done) => {
     try {
@@ -81,13 +89,22 @@ export function createServer(options: {
 }
 
 function sendProblem(
-  res: { writeHead(status: number, headers: Record<string, string>): { end(body: string): void } },
+  res: {
+    writeHead(
+      status: number,
+      headers: Record<string, string | number>,
+    ): { end(body: string): void };
+  },
   err: BelfryError,
 ): void {
   const problem = problemOf(err);
+  const body = JSON.stringify(problem);
   res
-    .writeHead(problem.status, { 'content-type': problemContentType })
-    .end(JSON.stringify(problem));
+    .writeHead(problem.status, {
+      'content-type': problemContentType,
+      'content-length': Buffer.byteLength(body),
+    })
+    .end(body);
 }
 
 function messageOf(err: unknown): string {

@@ -22,7 +22,10 @@ export interface Batcher<Item, Result> {
   add(item: Item): Promise<Result>;
   /** Items that wait or are being committed. */
   size(): number;
-  /** Resolves when all that was added is settled; retries end once `signal` aborts. */
+  /**
+   * Resolves when all that was added is settled; retries end once `signal` aborts. What is added
+   * after is tried once: the store is about to close, and nobody waits for it any more.
+   */
   drain(signal: AbortSignal): Promise<void>;
 }
 
@@ -87,6 +90,7 @@ export function createBatcher<Item, Result>(
     for (let attempt = 1; ; attempt++) {
       try {
         const results = await flush(items, attempt);
+        if (results.length !== batch.length) throw new Error(`${name}: not a result for each item`);
         for (const [index, result] of results.entries()) batch[index]?.resolve(result);
         return;
       } catch (err) {
@@ -130,6 +134,7 @@ export function createBatcher<Item, Result>(
       if (signal.aborted) giveUp();
       signal.addEventListener('abort', giveUp, { once: true });
       if (flushing) await new Promise<void>((resolve) => idleWaiters.push(resolve));
+      giveUp();
     },
   };
 }

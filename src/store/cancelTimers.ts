@@ -51,22 +51,22 @@ SELECT id, project_id, statement_timestamp(), due_at, created_at, expires_at,
   attempts + lost::integer, timeout_ms, append_id, 'cancelled', NULL, url, method, headers, body,
   retry, labels
 FROM judged
-RETURNING id`,
+RETURNING id, project_id`,
 };
 
 /** Cancels in batches; resolves with whether the timer was cancelled by it. */
 export function createTimerCanceller(database: Database): Batcher<Cancellation, boolean> {
   async function flush(cancellations: readonly Cancellation[]): Promise<boolean[]> {
     const sorted = cancellations.toSorted((a, b) => a.id - b.id);
-    const rows = await database.query<[number]>(cancelTimers, [
+    const rows = await database.query<[number, number]>(cancelTimers, [
       sorted.map((cancellation) => cancellation.id),
       sorted.map((cancellation) => cancellation.projectId),
       sorted.map(({ fence }) => fence?.owner ?? null),
       sorted.map(({ fence }) => fence?.claim ?? null),
       sorted.map((cancellation) => cancellation.giveBackId),
     ]);
-    const cancelled = new Set(rows.map(([id]) => id));
-    return cancellations.map(({ id }) => cancelled.has(id));
+    const cancelled = new Map(rows);
+    return cancellations.map(({ id, projectId }) => cancelled.get(id) === projectId);
   }
   return createBatcher({ name: 'cancels', flush, onLoss: 'fail' });
 }

@@ -62,7 +62,9 @@ SELECT (extract(epoch FROM at) * 1000)::bigint FROM base`,
 
 const allocateIds = {
   name: 'allocate_ids',
-  text: `SELECT nextval('belfry.timer_id') FROM generate_series(1, $1::integer)`,
+  text: `
+SELECT string_agg(id::text, ',')
+FROM (SELECT nextval('belfry.timer_id') AS id FROM generate_series(1, $1::integer)) AS ids`,
 };
 
 /**
@@ -168,32 +170,42 @@ function claimedTimer(options: {
   };
 }
 
+/** Flushes that a full stock serves, and its bound. */
+const stockFlushes = 16;
+const stockMax = 1_000;
+
 /**
  * Ids are taken from the sequence ahead of the insert, so that a flush whose commit is unknown can
- * be looked for by id. A small stock, no larger than the last flush, hides the round trip under
- * load; what is in it when a process ends is a gap in the numbers.
+ * be looked for by id. Under load a stock hides the round trip; a lone create fetches just its own.
+ * What is in stock when a process ends is a gap in the numbers.
  */
 function createIdStock(database: Database): { take(count: number): Promise<TimerId[]> } {
   const stock: TimerId[] = [];
   let refill: Promise<void> | undefined;
 
   async function fetch(count: number): Promise<TimerId[]> {
-    const rows = await database.query<[number]>(allocateIds, [count]);
-    return rows.map(([id]) => timerIdFromDatabase(id));
+    const [row] = await database.query<[string]>(allocateIds, [count]);
+    return (row?.[0] ?? '').split(',').map((id) => timerIdFromDatabase(Number(id)));
+  }
+
+  async function fill(count: number): Promise<void> {
+    try {
+      for (const id of await fetch(count)) stock.push(id);
+    } catch {
+      // Not this caller's: the next take fetches for itself.
+    } finally {
+      refill = undefined;
+    }
   }
 
   return {
     async take(count) {
-      await refill;
+      if (stock.length < count) await refill;
       const taken = stock.splice(0, count);
       if (taken.length < count) taken.push(...(await fetch(count - taken.length)));
-      const wanted = count - stock.length;
-      if (count > 1 && wanted > 0) {
-        // A failed refill is not this caller's: the next take fetches for itself.
-        refill = fetch(wanted).then(
-          (ids) => void stock.push(...ids),
-          () => undefined,
-        );
+      const isCrowd = count > 1;
+      if (isCrowd && stock.length < 2 * count) {
+        refill ??= fill(Math.min(count * stockFlushes, stockMax));
       }
       return taken;
     },

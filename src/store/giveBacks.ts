@@ -1,4 +1,5 @@
 import { timerIdFromDatabase, type TimerId } from '../core/ids.ts';
+import { createBatcher } from './batcher.ts';
 import type { Database } from './database.ts';
 
 /** A request that its owner cancels a timer which it holds and has not started. */
@@ -7,14 +8,21 @@ export interface GiveBack {
   readonly timerId: TimerId;
 }
 
+interface Request extends GiveBack {
+  readonly owner: number;
+}
+
+// In batches, with one notification for each owner: NOTIFY takes a lock of the whole instance until
+// the commit is on disk, so requests one by one stood in line for it.
 const ask = {
-  name: 'ask_give_back',
+  name: 'ask_give_backs',
   text: `
 WITH asked AS (
   INSERT INTO belfry.give_backs (id, owner, timer_id)
-  VALUES ($1::bigint, $2::bigint, $3::bigint)
+  SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::bigint[])
 )
-SELECT pg_notify('belfry', 'asked ' || $2::text)`,
+SELECT pg_notify('belfry', 'asked ' || owner)
+FROM (SELECT DISTINCT unnest($2::bigint[]) AS owner) AS owners`,
 };
 
 const pending = {
@@ -44,10 +52,20 @@ DELETE FROM belfry.give_backs WHERE requested_at < statement_timestamp() - inter
  * one who asked deletes it to give up waiting. So after either the answer is final.
  */
 export function createGiveBackStore(database: Database) {
-  return {
-    async ask(options: { id: number; owner: number; timerId: TimerId }): Promise<void> {
-      await database.query(ask, [options.id, options.owner, options.timerId]);
+  const asks = createBatcher<Request, void>({
+    name: 'requests to give back',
+    onLoss: 'fail',
+    async flush(requests) {
+      await database.query(ask, [
+        requests.map(({ id }) => id),
+        requests.map(({ owner }) => owner),
+        requests.map(({ timerId }) => timerId),
+      ]);
+      return requests.map(() => undefined);
     },
+  });
+  return {
+    ask: asks.add,
     async pending(owner: number): Promise<GiveBack[]> {
       const rows = await database.query<[number, number]>(pending, [owner]);
       return rows.map(([id, timerId]) => ({ id, timerId: timerIdFromDatabase(timerId) }));

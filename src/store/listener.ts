@@ -19,28 +19,38 @@ export interface Listener {
 }
 
 const reconnectMs = 500;
+/** A connection that vanished without a word is noticed by this question. */
+const pingEveryMs = 5_000;
+const answerTimeoutMs = 5_000;
 
 /** Listens on a connection of its own, and comes back by itself when that is lost. */
 export function createListener(options: {
   url: string;
   onNotice: (notice: Notice) => void;
+  /** Notices arrive (again): what was told before went unheard. */
+  onConnected: () => void;
   log: Logger;
 }): Listener {
-  const { url, onNotice, log } = options;
+  const { url, onNotice, onConnected, log } = options;
   let client: pg.Client | undefined;
   let timer: NodeJS.Timeout | undefined;
   let connected = false;
   let stopped = true;
 
   async function connect(): Promise<void> {
-    const next = new pg.Client(
-      connectionConfig({ url, transactionPooler: false, statementTimeoutMs: 10_000 }),
-    );
+    const next = new pg.Client({
+      ...connectionConfig({ url, transactionPooler: false, statementTimeoutMs: answerTimeoutMs }),
+      connectionTimeoutMillis: answerTimeoutMs,
+    });
     client = next;
+    const ping = setInterval(() => {
+      if (connected) next.query('SELECT 1').catch(() => next.end().catch(() => undefined));
+    }, pingEveryMs);
     next.on('error', () => undefined);
     next.on('end', () => {
       if (connected) log.warn('lost the connection that listens for wake-ups');
       connected = false;
+      clearInterval(ping);
       if (!stopped) timer = setTimeout(() => void connect(), reconnectMs);
     });
     next.on('notification', ({ payload }) => {
@@ -51,6 +61,7 @@ export function createListener(options: {
       await next.connect();
       await next.query('LISTEN belfry');
       connected = !stopped;
+      if (connected) onConnected();
     } catch {
       await next.end().catch(() => undefined);
     }

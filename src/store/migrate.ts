@@ -58,34 +58,46 @@ export async function migrate(
   database: Database,
   migrations: readonly Migration[],
 ): Promise<string[]> {
-  return database.session(async (client) => {
-    const applied: string[] = [];
-    for (const migration of migrations) {
-      await client.query('BEGIN');
-      // The lock ends with the transaction, which also holds behind a transaction pooler.
-      await client.query("SELECT set_config('lock_timeout', '60s', true)");
-      await client.query("SELECT set_config('statement_timeout', '0', true)");
-      await client.query(`SELECT pg_advisory_xact_lock(${migrationLock})`);
-      await prepareSchema(client);
-      if (!(await isApplied(client, migration))) {
-        await client.query(migration.text);
-        await client.query(
-          `INSERT INTO belfry.schema_migrations (version, name, breaking, checksum)
-           VALUES ($1, $2, $3, $4)`,
-          [migration.version, migration.name, migration.breaking, migration.checksum],
-        );
-        applied.push(migration.name);
-      }
-      await client.query('COMMIT');
-    }
-    const stranger = await unknownBreaking(client, migrations);
-    if (stranger !== undefined) {
-      throw new Error(
-        `the database has migration ${stranger}, which this version of Belfry does not know and must not run with: upgrade Belfry`,
+  // An error thrown inside the session would read as a lost connection.
+  const { applied, objection } = await database.session((client) => apply(client, migrations));
+  if (objection !== undefined) throw new Error(objection);
+  return applied;
+}
+
+async function apply(
+  client: pg.ClientBase,
+  migrations: readonly Migration[],
+): Promise<{ applied: string[]; objection: string | undefined }> {
+  const applied: string[] = [];
+  for (const migration of migrations) {
+    await client.query('BEGIN');
+    // The lock ends with the transaction, which also holds behind a transaction pooler.
+    await client.query("SELECT set_config('lock_timeout', '60s', true)");
+    await client.query("SELECT set_config('statement_timeout', '0', true)");
+    await client.query(`SELECT pg_advisory_xact_lock(${migrationLock})`);
+    await prepareSchema(client);
+    const checksum = await appliedChecksum(client, migration);
+    if (checksum === undefined) {
+      await client.query(migration.text);
+      await client.query(
+        `INSERT INTO belfry.schema_migrations (version, name, breaking, checksum)
+         VALUES ($1, $2, $3, $4)`,
+        [migration.version, migration.name, migration.breaking, migration.checksum],
       );
+      applied.push(migration.name);
     }
-    return applied;
-  });
+    await client.query('COMMIT');
+    if (checksum !== undefined && checksum !== migration.checksum) {
+      const objection = `migration ${migration.version} (${migration.name}) was changed after it had been applied`;
+      return { applied, objection };
+    }
+  }
+  const stranger = await unknownBreaking(client, migrations);
+  const objection =
+    stranger === undefined
+      ? undefined
+      : `the database has migration ${stranger}, which this version of Belfry does not know and must not run with: upgrade Belfry`;
+  return { applied, objection };
 }
 
 /** Compares the schema with what this code expects; a newer, not breaking one counts as current. */
@@ -124,18 +136,16 @@ async function prepareSchema(client: pg.ClientBase): Promise<void> {
     )`);
 }
 
-async function isApplied(client: pg.ClientBase, migration: Migration): Promise<boolean> {
+/** Undefined when the migration has not been applied. */
+async function appliedChecksum(
+  client: pg.ClientBase,
+  migration: Migration,
+): Promise<string | undefined> {
   const { rows } = await client.query<{ checksum: string }>(
     'SELECT checksum FROM belfry.schema_migrations WHERE version = $1',
     [migration.version],
   );
-  const [row] = rows;
-  if (row !== undefined && row.checksum !== migration.checksum) {
-    throw new Error(
-      `migration ${migration.version} (${migration.name}) was changed after it had been applied`,
-    );
-  }
-  return row !== undefined;
+  return rows[0]?.checksum;
 }
 
 async function unknownBreaking(

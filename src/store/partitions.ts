@@ -1,10 +1,13 @@
-import type { Database } from './database.ts';
+import { refusal, type Database } from './database.ts';
 
 const partitioned = ['history_failed', 'history_done', 'attempts'] as const;
 const dayMs = 86_400_000;
 
 /** Days from today for which partitions are prepared. */
 const daysAhead = 7;
+
+/** What ATTACH says when rows of the new partition lie in the default one. */
+const checkViolation = '23514';
 
 const listPartitions = {
   name: 'list_partitions',
@@ -18,8 +21,10 @@ WHERE n.nspname = 'belfry' AND p.relname IN ('history_failed', 'history_done', '
 /**
  * Makes sure that history and attempts have a partition for today (UTC, by the database's clock)
  * and the days to come. Safe to run from several processes at once, and at any time: a new
- * partition is made beside and attached, which locks out no reader and no writer of the others.
- * Resolves with the names of the new ones.
+ * partition is made beside and attached, which locks out no reader and no writer of the others. A
+ * day of which rows lie in the default partition already (nobody prepared it in time) stays there:
+ * it must keep neither the other days nor the service from starting. Resolves with the names of the
+ * new ones.
  */
 export async function ensurePartitions(database: Database): Promise<string[]> {
   const [today] = await database.query<[number]>({
@@ -36,35 +41,42 @@ export async function ensurePartitions(database: Database): Promise<string[]> {
     for (const parent of partitioned) {
       const name = `${parent}_${from.replaceAll('-', '')}`;
       if (existing.has(name)) continue;
-      await attach(database, { parent, name, from, to });
-      created.push(name);
+      if (await attach(database, { parent, name, from, to })) created.push(name);
     }
   }
   return created;
 }
 
+/** False when it stands already, or cannot because its rows lie in the default partition. */
 async function attach(
   database: Database,
   { parent, name, from, to }: { parent: string; name: string; from: string; to: string },
-): Promise<void> {
-  await database.session(async (client) => {
-    await client.query('BEGIN');
-    await client.query(`SELECT pg_advisory_xact_lock(hashtext('belfry partition'))`);
-    const { rows } = await client.query<{ exists: boolean }>(
-      'SELECT to_regclass($1) IS NOT NULL AS exists',
-      [`belfry.${name}`],
-    );
-    if (rows[0]?.exists !== true) {
-      await client.query(
-        `CREATE TABLE belfry.${name} (LIKE belfry.${parent} INCLUDING DEFAULTS INCLUDING CONSTRAINTS)`,
+): Promise<boolean> {
+  try {
+    return await database.session(async (client) => {
+      await client.query('BEGIN');
+      await client.query(`SELECT pg_advisory_xact_lock(hashtext('belfry partition'))`);
+      const { rows } = await client.query<{ exists: boolean }>(
+        'SELECT to_regclass($1) IS NOT NULL AS exists',
+        [`belfry.${name}`],
       );
-      await client.query(
-        `ALTER TABLE belfry.${parent} ATTACH PARTITION belfry.${name}
-         FOR VALUES FROM ('${from}T00:00:00Z') TO ('${to}T00:00:00Z')`,
-      );
-    }
-    await client.query('COMMIT');
-  });
+      const isNew = rows[0]?.exists !== true;
+      if (isNew) {
+        await client.query(
+          `CREATE TABLE belfry.${name} (LIKE belfry.${parent} INCLUDING DEFAULTS INCLUDING CONSTRAINTS)`,
+        );
+        await client.query(
+          `ALTER TABLE belfry.${parent} ATTACH PARTITION belfry.${name}
+           FOR VALUES FROM ('${from}T00:00:00Z') TO ('${to}T00:00:00Z')`,
+        );
+      }
+      await client.query('COMMIT');
+      return isNew;
+    });
+  } catch (err) {
+    if (refusal(err)?.code === checkViolation) return false;
+    throw err;
+  }
 }
 
 function dayText(ms: number): string {

@@ -9,20 +9,26 @@ VALUES ($1::bigint, clock_timestamp() + $2::float8 * interval '1 millisecond', $
 };
 
 // A renewal and the declaration of death update the same row: whichever comes second sees the
-// other's result and does nothing.
+// other's result and does nothing. So a heartbeat that has lapsed may still be renewed as long as
+// nobody has declared the death: after an outage of the database a process goes on with what it
+// holds, and records what it has delivered meanwhile, instead of delivering it again.
 const renew = {
   name: 'renew_process',
   text: `
 UPDATE belfry.processes
 SET expires_at = clock_timestamp() + $2::float8 * interval '1 millisecond'
-WHERE id = $1::bigint AND NOT dead AND expires_at > clock_timestamp()
+WHERE id = $1::bigint AND NOT dead
 RETURNING (extract(epoch FROM clock_timestamp()) * 1000)::float8`,
 };
 
+// In an outage of the database all heartbeats lapse together: once it is back, everybody gets the
+// time to renew before anybody is declared dead.
 const declareDead = {
   name: 'declare_dead',
   text: `
-UPDATE belfry.processes SET dead = true WHERE NOT dead AND expires_at <= clock_timestamp()
+UPDATE belfry.processes SET dead = true
+WHERE NOT dead AND expires_at <= clock_timestamp()
+  AND pg_postmaster_start_time() <= clock_timestamp() - interval '2 seconds'
 RETURNING id`,
 };
 
@@ -48,7 +54,7 @@ export function createProcessStore(database: Database) {
     async register(id: number, ttlMs: number): Promise<void> {
       await database.query(register, [id, ttlMs, hostname(), process.pid]);
     },
-    /** The database's clock at the renewal; undefined when the heartbeat has lapsed for good. */
+    /** The database's clock at the renewal; undefined when the process has been declared dead. */
     async renew(id: number, ttlMs: number): Promise<number | undefined> {
       return (await database.query<[number]>(renew, [id, ttlMs]))[0]?.[0];
     },

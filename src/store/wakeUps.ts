@@ -22,7 +22,7 @@ export function createWakeUps(database: Database): { tell(dueAtMs: number): void
       setTimeout(() => {
         const dueMs = nearestMs;
         nearestMs = Infinity;
-        database.query(notify, [dueMs]).catch(() => undefined);
+        database.query(notify, [Math.floor(dueMs)]).catch(() => undefined);
       }, gatherMs).unref();
     },
   };

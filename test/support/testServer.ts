@@ -35,6 +35,12 @@ export async function startTestServer(
   const template = createDatabase({ ...options, url: databaseUrl(embedded.url, templateName) });
   await migrate(template, await readMigrations());
   await ensurePartitions(template);
+  // In the first two seconds of a server nobody is declared dead (store/processes).
+  await template.query({
+    name: 'settle',
+    text: `
+SELECT pg_sleep_until(pg_postmaster_start_time() + interval '2.1 seconds')`,
+  });
   await template.close();
   return {
     url: embedded.url,

@@ -1,0 +1,125 @@
+import assert from 'node:assert/strict';
+import { after, test } from 'node:test';
+import fc from 'fast-check';
+import { startTestApp } from '../support/app.ts';
+import { createTestDatabase, sql } from '../support/database.ts';
+import { assertProblem, exchange, rawPost, request } from '../support/http.ts';
+import { startReceiver } from '../support/receiver.ts';
+
+const db = await createTestDatabase();
+const receiver = await startReceiver();
+const app = await startTestApp(db.url, { ROLES: 'api' });
+after(async () => {
+  await app[Symbol.asyncDispose]();
+  await receiver[Symbol.asyncDispose]();
+  await db[Symbol.asyncDispose]();
+});
+
+const anything = fc.oneof(fc.jsonValue(), fc.string({ unit: 'binary' }), fc.double());
+const url = fc.oneof(
+  { weight: 4, arbitrary: fc.constant(`${receiver.url}/x`) },
+  fc.webUrl({ withFragments: true, withQueryParameters: true }),
+  fc.string({ unit: 'binary' }).map((text) => `http://127.0.0.1/${text}`),
+  fc.string({ unit: 'binary' }).map((text) => `http://${text}/`),
+  anything,
+);
+const number = fc.oneof(
+  fc.integer(),
+  fc.double(),
+  fc.integer().map(String),
+  fc.constantFrom(0, -0, -1, 0.5, '1.5', ' 7 ', '', null, 1e308, '9'.repeat(30)),
+  anything,
+);
+const span = fc.oneof(number, fc.constantFrom('PT1S', 'P1D', 'P1Y', 'PT0.001S', 'P', 'P99999999D'));
+const instant = fc.oneof(
+  fc.date({ noInvalidDate: true }).map((date) => date.toISOString()),
+  fc.constantFrom('2050-01-01T00:00:00+14:00', '2050-13-01T00:00:00Z', '+275760-09-13T00:00:00Z'),
+  anything,
+);
+const hotFields = fc.record(
+  {
+    url,
+    hours: number,
+    minutes: number,
+    seconds: number,
+    delay: span,
+    due_at: instant,
+    expires_after: span,
+    append_id: fc.oneof(fc.boolean(), anything),
+    __proto__: anything,
+    labels: anything,
+    body: anything,
+  },
+  { requiredKeys: [] },
+);
+const likely = fc.record(
+  { url: fc.constant(`${receiver.url}/x`), delay: span, expires_after: span },
+  { requiredKeys: ['url'] },
+);
+const bodies = fc.oneof(
+  { weight: 4, arbitrary: hotFields },
+  { weight: 4, arbitrary: likely },
+  { weight: 1, arbitrary: fc.jsonValue() },
+);
+
+async function stored(): Promise<number> {
+  const [row] = await sql<[number]>(db.database, 'SELECT count(*) FROM belfry.timers');
+  return row?.[0] ?? -1;
+}
+
+test('a body of any JSON shape is a 201 that is stored, or a 4xx that names its fault and stores nothing', async () => {
+  let taken = await stored();
+  let accepted = 0;
+  await fc.assert(
+    fc.asyncProperty(bodies, async (body) => {
+      const answer = await request(`${app.url}/timers`, {
+        method: 'POST',
+        body: JSON.stringify(body),
+      });
+      if (answer.status === 201) {
+        taken += 1;
+        accepted += 1;
+        const id = Number(answer.body['id']);
+        assert.ok(Number.isSafeInteger(id) && id > 0);
+        assert.ok(Number(answer.body['time_left']) >= 0);
+        const read = await request(`${app.url}/timers/${id}`);
+        assert.equal(read.status, 200);
+        assert.equal(read.body['due_at'], answer.body['due_at']);
+        assert.equal(read.body['url'], answer.body['url']);
+      } else {
+        assertProblem(answer, { status: answer.status });
+        assert.ok([400, 403].includes(answer.status), answer.text);
+      }
+      assert.equal(await stored(), taken);
+    }),
+    { numRuns: 600 },
+  );
+  assert.ok(accepted > 20, `only ${accepted} were accepted: the generator misses the point`);
+});
+
+test('any bytes as a body, whatever their Content-Type, are a 201 or a 400', async () => {
+  await fc.assert(
+    fc.asyncProperty(
+      fc.oneof(
+        fc.uint8Array({ maxLength: 200 }),
+        fc.string().map(Buffer.from),
+        fc.json().map(Buffer.from),
+      ),
+      fc.constantFrom(
+        'application/json',
+        'text/plain; charset=latin1',
+        'x',
+        'a/b;c=d;;',
+        undefined,
+      ),
+      async (bytes, type) => {
+        const before = await stored();
+        const headers = type === undefined ? [] : [`content-type: ${type}`];
+        const answer = await exchange(app.url, rawPost('/timers', Buffer.from(bytes), headers));
+        assertProblem(answer, { status: 400 });
+        assert.equal(await stored(), before);
+      },
+    ),
+    { numRuns: 200 },
+  );
+});
