@@ -16,7 +16,7 @@ import { emptyPoll } from './scenarios/emptyPoll.ts';
 import { lateness } from './scenarios/lateness.ts';
 import { pending } from './scenarios/pending.ts';
 import { snapshot } from './scenarios/snapshot.ts';
-import type { SinkHandlers } from './sink.ts';
+import type { SinkHandlers, SinkKind } from './sink.ts';
 
 const SCENARIOS = [create, bulk, lateness, burst, drain, emptyPoll, snapshot, pending] as const;
 
@@ -28,11 +28,13 @@ const { values: options, positionals } = parseArgs({
       type: 'string',
       default: fileURLToPath(new URL('results/latest.json', import.meta.url)),
     },
+    sink: { type: 'string', default: 'http' },
     quick: { type: 'boolean', default: false },
     'snapshot-age': { type: 'string', default: '0' },
   },
 });
 
+const sinkKind: SinkKind = options.sink === 'raw' ? 'raw' : 'http';
 const chosen = choose(positionals);
 const machine = describeMachine();
 const rows: Row[] = [];
@@ -40,9 +42,9 @@ const failures: string[] = [];
 const startedAt = new Date();
 await using sink = await startChild<SinkHandlers>(new URL('sink.ts', import.meta.url));
 await using driver = await startChild<DriverHandlers>(new URL('driver.ts', import.meta.url));
-const sinkPort = await sink.call('listen');
+const sinkPort = await sink.call('listen', sinkKind);
 
-console.log(`${machine.cpu} × ${machine.cpus}, Node ${machine.node}`);
+console.log(`${machine.cpu} × ${machine.cpus}, Node ${machine.node}, ${sinkKind} sink`);
 for (const scenario of chosen) await runOne(scenario);
 save();
 if (failures.length > 0) process.exitCode = 1;
@@ -91,7 +93,15 @@ function choose(names: readonly string[]): readonly Scenario[] {
 function save(): void {
   mkdirSync(dirname(options.json), { recursive: true });
   const finishedAt = new Date();
-  const result = { startedAt, finishedAt, quick: options.quick, machine, failures, rows };
+  const result = {
+    startedAt,
+    finishedAt,
+    quick: options.quick,
+    sink: sinkKind,
+    machine,
+    failures,
+    rows,
+  };
   writeFileSync(options.json, `${JSON.stringify(result, undefined, 2)}\n`);
   console.log(`\nwritten to ${options.json}`);
 }

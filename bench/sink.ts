@@ -1,5 +1,6 @@
 import { once } from 'node:events';
-import { createServer } from 'node:net';
+import { createServer as createHttpServer } from 'node:http';
+import { createServer as createTcpServer } from 'node:net';
 import { serveParent } from './harness/child.ts';
 import { portOf } from './harness/port.ts';
 import { createMessageReader } from './harness/httpMessage.ts';
@@ -34,14 +35,29 @@ let earliestMs = 0;
 let wanted = Infinity;
 let onWanted: (() => void) | undefined;
 
-const server = createServer({ noDelay: true }, (socket) => {
-  socket.on('error', () => socket.destroy());
-  const read = createMessageReader((head) => {
-    arrive(head.slice(head.indexOf(' ') + 1, head.indexOf(' HTTP/1.1\r\n')));
-    socket.write(OK);
-  });
-  socket.on('data', read);
-});
+/**
+ * `http`: Node's own server, as a receiver would be. `raw`: the least that answers on a socket, for
+ * the strictest comparison, because what the sink takes is missing to both sides.
+ */
+export type SinkKind = 'http' | 'raw';
+
+const servers = {
+  http: () =>
+    createHttpServer({ keepAliveTimeout: 60_000 }, (req, res) => {
+      arrive(req.url ?? '');
+      req.resume();
+      res.writeHead(200, { 'content-length': 0 }).end();
+    }),
+  raw: () =>
+    createTcpServer({ noDelay: true }, (socket) => {
+      socket.on('error', () => socket.destroy());
+      const read = createMessageReader((head) => {
+        arrive(head.slice(head.indexOf(' ') + 1, head.indexOf(' HTTP/1.1\r\n')));
+        socket.write(OK);
+      });
+      socket.on('data', read);
+    }),
+};
 
 /** `/due/<epoch ms>/<id>`, or `/any/<id>` where no due time is known. */
 function arrive(path: string): void {
@@ -72,7 +88,8 @@ function report(): Arrivals {
 
 const handlers = {
   /** Listens on 127.0.0.1; returns the port. */
-  listen: async (): Promise<number> => {
+  listen: async (kind: SinkKind): Promise<number> => {
+    const server = servers[kind]();
     server.listen(0, '127.0.0.1', 4096);
     await once(server, 'listening');
     return portOf(server);

@@ -6,6 +6,7 @@ import {
   type Verdict,
 } from '../core/attempt.ts';
 import { assertNever } from '../core/errors.ts';
+import type { TimerId } from '../core/ids.ts';
 import type { RetryPolicy } from '../core/retryPolicy.ts';
 import type { ClaimedTimer } from '../core/timer.ts';
 import type { Logger } from '../telemetry/log.ts';
@@ -34,6 +35,8 @@ export interface OutcomeRecorder {
 export interface Attempts {
   /** The holding is in phase `handed`; from here on it is looked after until it is let go. */
   begin(holding: Holding): void;
+  /** Takes a handed timer back: true means that it will not start. */
+  recall(id: TimerId): boolean;
   /** Resolves when none is under way, or when `deadline` aborts. */
   quiet(deadline: AbortSignal): Promise<void>;
 }
@@ -58,13 +61,45 @@ export function createAttempts(options: {
   const { random = Math.random, giveBack, onLeaseEnded, onRecorded } = options;
   let underWay = 0;
   let onQuiet: (() => void) | undefined;
+  let lastChanceUnderWay = false;
+  const lastChances = new Map<TimerId, (start: boolean) => void>();
 
   async function handOver(holding: Holding): Promise<void> {
-    const { timer } = holding;
-    let { request } = timer;
-    if (timer.lostInRow >= lostInRowMax) {
+    const { lostInRow } = holding.timer;
+    if (lostInRow >= lostInRowMax) {
       return record(holding, { kind: 'failed', code: 'attempts_lost' }, null);
     }
+    return lostInRow === lostInRowMax - 1 ? alone(holding) : carry(holding);
+  }
+
+  /**
+   * Timers whose next loss would end them go one at a time, from the mark of their start until the
+   * outcome is recorded. So if one of them is what kills the process, it dies alone: together, 50
+   * that were due at the same instant all failed with it.
+   */
+  async function alone(holding: Holding): Promise<void> {
+    if (lastChanceUnderWay) {
+      const start = await new Promise<boolean>((resolve) =>
+        lastChances.set(holding.timer.id, resolve),
+      );
+      if (!start) return;
+    }
+    lastChanceUnderWay = true;
+    try {
+      await carry(holding);
+    } finally {
+      const [next] = lastChances;
+      lastChanceUnderWay = next !== undefined;
+      if (next !== undefined) {
+        lastChances.delete(next[0]);
+        next[1](true);
+      }
+    }
+  }
+
+  async function carry(holding: Holding): Promise<void> {
+    const { timer } = holding;
+    let { request } = timer;
     if (timer.lostInRow > 0 && !(await store.markStart(timer))) return forgo(holding);
     if (timer.bodyDeferred) {
       const body = await store.fetchBody(timer);
@@ -164,6 +199,13 @@ export function createAttempts(options: {
           underWay -= 1;
           if (underWay === 0) onQuiet?.();
         });
+    },
+    recall(id) {
+      const lastChance = lastChances.get(id);
+      if (lastChance === undefined) return transport.recall(id);
+      lastChances.delete(id);
+      lastChance(false);
+      return true;
     },
     async quiet(deadline) {
       if (underWay === 0 || deadline.aborted) return;

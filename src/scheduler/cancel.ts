@@ -3,7 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { BelfryError } from '../core/errors.ts';
 import type { TimerId } from '../core/ids.ts';
 import type { TimerStatus } from '../core/timer.ts';
-import type { Scheduler } from './scheduler.ts';
+import type { Scheduler, TakenTimer } from './scheduler.ts';
 
 /** What came of a wish to cancel. `cancelled` is final: no attempt starts any more. */
 export type CancelResult =
@@ -80,6 +80,9 @@ export function createCanceller(options: {
 }): Canceller {
   const { store, own } = options;
   const waiting = new Map<number, () => void>();
+  const beingCancelled = new Map<TimerId, Promise<void>>();
+  let answering: Promise<void> | undefined;
+  let asked = false;
 
   /** Undefined when it is not held here: look in the database. */
   async function cancelHeld(
@@ -87,16 +90,36 @@ export function createCanceller(options: {
     id: TimerId,
     giveBackId: number | null,
   ): Promise<CancelResult | undefined> {
+    // Somebody else cancels it just now: "too late" would be wrong if that succeeds.
+    while (beingCancelled.has(id)) await beingCancelled.get(id);
     const taken = own?.scheduler.takeBack(id) ?? 'not_held';
     if (taken === 'not_held') return undefined;
     if (taken === 'started') return { kind: 'too_late', status: 'delivering' };
+    const attempt = cancelTaken(taken, projectId, giveBackId).finally(() => {
+      beingCancelled.delete(id);
+    });
+    beingCancelled.set(
+      id,
+      attempt.then(
+        () => undefined,
+        () => undefined,
+      ),
+    );
+    return attempt;
+  }
+
+  async function cancelTaken(
+    taken: TakenTimer,
+    projectId: number | undefined,
+    giveBackId: number | null,
+  ): Promise<CancelResult | undefined> {
     const { timer } = taken;
     if (projectId !== undefined && timer.projectId !== projectId) {
       taken.putBack();
       return { kind: 'not_found' };
     }
     try {
-      const { owner, claim } = timer;
+      const { id, owner, claim } = timer;
       const cancellation = { projectId: timer.projectId, id, fence: { owner, claim }, giveBackId };
       if (await store.cancel(cancellation)) {
         taken.done();
@@ -132,6 +155,36 @@ export function createCanceller(options: {
     }
   }
 
+  /**
+   * One round at a time: two that read the same request would answer it twice, and the second, which
+   * finds the timer taken, would refuse what the first is about to grant.
+   */
+  async function answerAll(ownerAtFirst: number): Promise<void> {
+    let owner: number | undefined = ownerAtFirst;
+    try {
+      while (asked && owner !== undefined) {
+        asked = false;
+        const requests = await store.pending(owner);
+        if (requests.length > 0) await answerEach(requests);
+        owner = own?.owner();
+      }
+    } finally {
+      answering = undefined;
+    }
+  }
+
+  async function answerEach(requests: readonly { id: number; timerId: TimerId }[]): Promise<void> {
+    const answers = await Promise.allSettled(
+      requests.map(async ({ id, timerId }) => {
+        const result = await cancelHeld(undefined, timerId, id);
+        if (result?.kind !== 'cancelled') await store.close(id);
+      }),
+    );
+    await store.announce(requests.map(({ id }) => id));
+    const failed = answers.find((answer) => answer.status === 'rejected');
+    if (failed !== undefined) throw failed.reason;
+  }
+
   return {
     async cancel(projectId, id) {
       for (let round = 1; round <= roundsMax; round++) {
@@ -161,7 +214,8 @@ export function createCanceller(options: {
           if (after?.timer.status === 'cancelled') return { kind: 'cancelled' };
           if (after?.owner === owner && after.ownerLapsedMs !== null && after.ownerLapsedMs <= 0) {
             if (after.dueInMs <= 0) return { kind: 'too_late', status: 'delivering' };
-            break;
+            // Slow, or its claim is still on the way to it: while there is time, ask again.
+            await sleep(claimInFlightMs * round);
           }
         }
       }
@@ -170,18 +224,12 @@ export function createCanceller(options: {
         `timer ${id} is held by a process that did not give it back; nothing was changed`,
       );
     },
-    async answerRequests() {
+    answerRequests() {
       const owner = own?.owner();
-      if (owner === undefined) return;
-      const requests = await store.pending(owner);
-      if (requests.length === 0) return;
-      await Promise.all(
-        requests.map(async ({ id, timerId }) => {
-          const result = await cancelHeld(undefined, timerId, id);
-          if (result?.kind !== 'cancelled') await store.close(id);
-        }),
-      );
-      await store.announce(requests.map(({ id }) => id));
+      if (owner === undefined) return Promise.resolve();
+      asked = true;
+      answering ??= answerAll(owner);
+      return answering;
     },
     answered: (giveBackId) => waiting.get(giveBackId)?.(),
   };

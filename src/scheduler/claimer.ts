@@ -80,6 +80,7 @@ export function createClaimer(options: {
   let sweepFloor = start;
   let sweepDueAtMs = -Infinity;
   let longestStepMs = 0;
+  let passBeganAtMs = -Infinity;
   const lostClaims = new Map<number, number>();
 
   function newClaim(): number {
@@ -110,6 +111,12 @@ export function createClaimer(options: {
   return {
     async poll(owner, rowsMax) {
       floor ??= { nextAtMs: Math.floor(databaseClock.nowMs()), id: 0 };
+      // After an outage of the database, what fell due meanwhile is backlog: with a limit on that,
+      // it is left to the sweep.
+      const overdueMs = databaseClock.nowMs() - lookAheadMs;
+      if (catchUp !== undefined && floor.nextAtMs < overdueMs) {
+        floor = { nextAtMs: Math.floor(overdueMs), id: 0 };
+      }
       const from = floor;
       const claim = newClaim();
       const timers = await timed(claim, () =>
@@ -127,6 +134,7 @@ export function createClaimer(options: {
       if (rows < 1) return [];
       if (sweepFloor === start) {
         longestStepMs = 0;
+        passBeganAtMs = startedAtMs;
         await store.declareDead();
       }
       const claim = newClaim();
@@ -148,8 +156,10 @@ export function createClaimer(options: {
         sweepFloor = start;
         const restMs = Math.max(sweepEveryMs, longestStepMs / sweepTimeShare);
         sweepDueAtMs = clock.monotonicMs() + Math.min(restMs, sweepEveryMaxMs);
-        // The pass has taken all that dead owners held.
-        await store.forget(forgetAfterMs);
+        // The pass has taken all that was held by those who were dead when it began. Who died since
+        // may own timers behind it, which nobody could take over without the mark of that death.
+        const passAgeMs = clock.monotonicMs() - passBeganAtMs;
+        await store.forget(Math.max(forgetAfterMs, 2 * passAgeMs));
       }
       return timers;
     },

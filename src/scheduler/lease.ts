@@ -6,7 +6,7 @@ import type { DatabaseClock } from './databaseClock.ts';
 /** What the lease needs of the store. */
 export interface HeartbeatStore {
   register(id: number, ttlMs: number): Promise<void>;
-  /** The database's clock at the renewal; undefined when the heartbeat has lapsed. */
+  /** The database's clock at the renewal; undefined when this process was declared dead. */
   renew(id: number, ttlMs: number): Promise<number | undefined>;
   retire(id: number): Promise<void>;
 }
@@ -14,7 +14,7 @@ export interface HeartbeatStore {
 /**
  * The lease of this process on all timers that it owns: one heartbeat row.
  *
- * Modes: `none` (not registered, or lapsed: nothing may start, a new identity is being registered),
+ * Modes: `none` (not registered, or declared dead: nothing may start, a new identity is registered),
  * `held` (deliveries may start until trust ends), `stopped`.
  *
  * The arithmetic. A renewal sent at s is granted at g ≥ s until g + TTL by the database's clock.
@@ -75,7 +75,10 @@ export function createLease(options: {
     const lost = owner;
     owner = undefined;
     trustUntil = { monotonicMs: -Infinity, wallMs: -Infinity };
-    log.warn({ owner: lost }, 'the heartbeat lapsed: timers held by this process are given up');
+    log.warn(
+      { owner: lost },
+      'declared dead by another process: timers held by this one are given up',
+    );
     onLost(lost);
   }
 

@@ -93,7 +93,7 @@ export function createScheduler(options: {
   rowBytesMax: number;
   random?: () => number;
 }): Scheduler {
-  const { store, transport, lease, clock, databaseClock, log, metrics } = options;
+  const { store, lease, clock, databaseClock, log, metrics } = options;
   const { lookAheadMs, catchUpRate } = options;
   const holdings = createHoldings({
     rowsMax: options.heldRowsMax,
@@ -228,8 +228,10 @@ export function createScheduler(options: {
    */
   async function release(timers: readonly Fence[], triesMax = Infinity): Promise<void> {
     for (let attempt = 1; attempt <= triesMax; attempt++) {
+      const ours = timers.filter(({ owner }) => owner === lease.owner());
+      if (ours.length === 0) return;
       try {
-        await store.release(timers.filter(({ owner }) => owner === lease.owner()));
+        await store.release(ours);
         return;
       } catch (err) {
         log.warn({ err, timers: timers.length }, 'could not give timers back');
@@ -259,7 +261,7 @@ export function createScheduler(options: {
       lookNow();
       await loop;
       for (const holding of holdings.all()) {
-        if (holding.phase === 'handed') transport.recall(holding.timer.id);
+        if (holding.phase === 'handed') attempts.recall(holding.timer.id);
       }
       await attempts.quiet(deadline);
       mode = 'stopped';
@@ -298,7 +300,7 @@ export function createScheduler(options: {
       if (holding === undefined) return 'not_held';
       const { phase } = holding;
       if (phase === 'started' || phase === 'recording' || phase === 'taken') return 'started';
-      if (phase === 'handed' && !transport.recall(id)) return 'started';
+      if (phase === 'handed' && !attempts.recall(id)) return 'started';
       holding.phase = 'taken';
       return {
         timer: holding.timer,
@@ -315,7 +317,7 @@ export function createScheduler(options: {
       metrics.leaseLost.inc();
       for (const holding of holdings.all()) {
         if (holding.timer.owner !== owner) continue;
-        if (holding.phase === 'handed') transport.recall(holding.timer.id);
+        if (holding.phase === 'handed') attempts.recall(holding.timer.id);
         if (holding.phase === 'waiting' || holding.phase === 'handed') holdings.remove(holding);
       }
     },

@@ -5,10 +5,13 @@ export type { Logger } from 'pino';
 export const logLevels = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const;
 export type LogLevel = (typeof logLevels)[number];
 
-/**
- * The service's log: JSON lines on standard output, or with `pretty` lines for people. Written
- * synchronously in small buffers, so that what was logged before a crash is there to read.
- */
+// Lines gather into one write: at 10,000 attempts a second a write per 4 KiB took 4 % of the
+// process, a write per 16 KB a quarter of that. What gathers is written after a quarter of a second at
+// the latest; a kill -9 loses that much of the log.
+const gatherBytes = 16_000;
+const gatherMs = 250;
+
+/** The service's log: JSON lines on standard output, or with `pretty` lines for people. */
 export async function createLog(options: { level: LogLevel; pretty: boolean }): Promise<Logger> {
   const { level, pretty } = options;
   if (pretty) {
@@ -16,12 +19,17 @@ export async function createLog(options: { level: LogLevel; pretty: boolean }): 
     const { default: prettyStream } = await import('pino-pretty');
     return pino(
       { level, base: null },
-      prettyStream({ ignore: 'pid,hostname', translateTime: 'SYS:HH:MM:ss.l', sync: true }),
+      prettyStream({
+        ignore: 'pid,hostname',
+        translateTime: 'SYS:HH:MM:ss.l',
+        singleLine: true,
+        sync: true,
+      }),
     );
   }
   return pino(
     { level, timestamp: pino.stdTimeFunctions.isoTime },
-    pino.destination({ sync: false, minLength: 4096 }),
+    pino.destination({ sync: false, minLength: gatherBytes, periodicFlush: gatherMs }),
   );
 }
 
