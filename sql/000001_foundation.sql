@@ -29,8 +29,10 @@ CREATE TABLE belfry.timers (
     labels        text[],
     CONSTRAINT timers_pkey PRIMARY KEY (id)
 ) WITH (
-    -- Room on each page for the claim, so that it stays on the page and touches no index.
-    fillfactor = 80,
+    -- Room on each page for a claim of every timer on it, so that it stays on the page and touches
+    -- no index: timers created one after the other are often claimed together. In that order claims
+    -- took 11.4 µs a timer at 80 (a quarter of them HOT) and 8.9 at 50 (all).
+    fillfactor = 50,
     autovacuum_vacuum_scale_factor = 0.02,
     autovacuum_vacuum_threshold = 5000,
     autovacuum_vacuum_insert_scale_factor = 0.1,

@@ -112,8 +112,8 @@ export function createScheduler(options: {
         // Behind the floor, perhaps.
         claimer.lowerFloor(Math.floor(databaseClock.nowMs()));
         lookNow();
-      } else if (wantsRoom && holdings.room() >= claimRowsMax) {
-        wantsRoom = false;
+      } else if (wantedShare !== undefined && holdings.room(wantedShare) >= claimRowsMax) {
+        wantedShare = undefined;
         lookNow();
       }
     },
@@ -123,8 +123,8 @@ export function createScheduler(options: {
   let loopTurnAtMs = clock.monotonicMs();
   let wakeLoop: (() => void) | undefined;
   let wokenEarly = false;
-  /** More is due than there was room for. */
-  let wantsRoom = false;
+  /** More is due than there was room for: look again when this share of it has room for a crowd. */
+  let wantedShare: number | undefined;
 
   // ---- claiming
 
@@ -150,16 +150,14 @@ export function createScheduler(options: {
   async function turn(): Promise<number> {
     const owner = lease.owner();
     if (owner === undefined || !lease.mayStart()) return leaseRetryMs;
-    wantsRoom = false;
     const rows = Math.min(claimRowsMax, holdings.room());
     const ahead = await claim(owner, rows, (limit) => claimer.poll(owner, limit));
     const sweepRows = Math.min(claimRowsMax, holdings.room(sweepShare));
     const behind = await claim(owner, sweepRows, (limit) => claimer.sweepStep(owner, limit));
-    if (ahead === rows || behind === sweepRows) {
+    wantedShare = ahead === rows ? 1 : behind === sweepRows ? sweepShare : undefined;
+    if (wantedShare !== undefined) {
       // There is more. Claims are cheap in crowds: wait until there is room for one.
-      if (holdings.room() >= claimRowsMax) return 0;
-      wantsRoom = true;
-      return pollEveryMs;
+      return holdings.room(wantedShare) >= claimRowsMax ? 0 : pollEveryMs;
     }
     return Math.min(pollEveryMs, Math.max(claimer.sweepDueInMs(), 10));
   }

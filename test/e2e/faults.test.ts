@@ -1,0 +1,49 @@
+import { test } from 'node:test';
+import { cancelRace } from '../faults/cancelRace.ts';
+import { killCycles } from '../faults/killCycles.ts';
+import { randomPauses, staleOutcome, wakesAfterTakeOver } from '../faults/pauses.ts';
+import { poisonTimer } from '../faults/poison.ts';
+import { postgresOutage } from '../faults/postgresOutage.ts';
+import { apiAndScheduler, sharedWork } from '../faults/processes.ts';
+
+// The fault tests at a size for every day; `npm run test:faults` runs them in full.
+
+void test('kill -9 of everything in the middle of 1,000 timers firing loses none', (t) =>
+  killCycles(t, { cycles: 2, timers: 1_000 }));
+
+void test('a process that wakes after its lease cannot record an outcome', () => staleOutcome());
+
+void test('a process that wakes after its lease starts nothing that was cancelled', () =>
+  wakesAfterTakeOver());
+
+void test('SIGSTOP at random instants, for about as long as the lease', (t) =>
+  randomPauses(t, { cycles: 2 }));
+
+void test('PostgreSQL stops at once under load and comes back', (t) =>
+  postgresOutage(t, { how: 'crash', times: 1, outageMs: 2_500 }));
+
+void test('two schedulers share the work without a duplicate', (t) =>
+  sharedWork(t, { timers: 2_000 }));
+
+void test('an API process and a scheduler process work as one', (t) => apiAndScheduler(t));
+
+void test('a timer that kills its process ends, its bystanders are delivered', (t) =>
+  poisonTimer(t, { bystanders: 100, dueWithPoison: 20 }));
+
+void test('a cancel within 50 ms of due is final, in the owner’s process', (t) =>
+  cancelRace(t, {
+    timers: 1_000,
+    perSecond: 300,
+    acrossProcesses: false,
+    earliestMs: 50,
+    mustSucceedMs: [20, 50],
+  }));
+
+void test('a cancel near due is final, sent to another process', (t) =>
+  cancelRace(t, {
+    timers: 400,
+    perSecond: 100,
+    acrossProcesses: true,
+    earliestMs: 400,
+    mustSucceedMs: [200, 400],
+  }));
