@@ -42,7 +42,7 @@ export function createDeliverer(options: {
     // Recalled while it waited.
     if (queued.get(job.timerId) !== queuedJob) return free();
     queued.delete(job.timerId);
-    const startedAtMs = nowMs();
+    const startedAtMs = toMicroseconds(nowMs());
     if (job.expiresAtMs !== null && startedAtMs >= job.expiresAtMs) {
       finish({ kind: 'not_started', reason: 'expired' });
       return free();
@@ -62,8 +62,8 @@ export function createDeliverer(options: {
         kind: 'attempted',
         attempt: {
           startedAtMs,
-          latenessMs: startedAtMs - job.dueAtMs,
-          durationMs: monotonicMs() - sentAtMs,
+          latenessMs: toMicroseconds(startedAtMs - job.dueAtMs),
+          durationMs: toMicroseconds(monotonicMs() - sentAtMs),
           status: result.kind === 'response' ? result.status : null,
           errorCode: result.errorCode,
         },
@@ -117,13 +117,20 @@ export function createDeliverer(options: {
 
 /** Undefined for a stored URL that is none: creation refuses those, but it is not the only writer. */
 function targetOf({ request, timerId }: Job): DeliveryTarget | undefined {
-  return URL.canParse(request.url)
-    ? deliveryTarget(request.url, timerId, request.appendId)
-    : undefined;
+  try {
+    return deliveryTarget(request.url, timerId, request.appendId);
+  } catch {
+    return undefined;
+  }
 }
 
 function invalidRequest(job: Job, startedAtMs: number): Outcome {
   const latenessMs = startedAtMs - job.dueAtMs;
   const attempt = { startedAtMs, latenessMs, durationMs: 0, status: null };
   return { kind: 'attempted', attempt: { ...attempt, errorCode: 'request_invalid' } };
+}
+
+/** Milliseconds, cut to whole microseconds: clocks tell no more, and long fractions cost bytes. */
+function toMicroseconds(ms: number): number {
+  return Math.floor(ms * 1_000) / 1_000;
 }

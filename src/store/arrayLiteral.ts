@@ -32,11 +32,6 @@ export function byteaArray(values: readonly Nullable<Buffer>[]): string {
   return `{${values.map((value) => (value === null ? 'NULL' : `"\\\\x${value.toString('hex')}"`)).join(',')}}`;
 }
 
-/** Instants in milliseconds of the Unix epoch, as `timestamptz` text. */
-export function instantArray(values: readonly Nullable<number>[]): string {
-  return `{${values.map((value) => (value === null ? 'NULL' : new Date(value).toISOString())).join(',')}}`;
-}
-
 function quoted(value: string): string {
   return /["\\]/.test(value) ? `"${value.replace(/["\\]/g, '\\$&')}"` : `"${value}"`;
 }

@@ -11,6 +11,8 @@ export interface BatcherOptions<Item, Result> {
   readonly bytesMax?: number;
   /** Items waiting at the most; beyond it `add` fails with `overloaded`. */
   readonly queueMax?: number;
+  /** How long to gather before a flush, where nobody waits for its answer; 0 by default. */
+  readonly gatherMs?: number;
   /** What to do when the connection is lost in a flush: fail the callers, or wait and try again. */
   readonly onLoss: 'fail' | 'retry';
   /** How long to wait before the next try of a lost flush. */
@@ -49,7 +51,7 @@ export function createBatcher<Item, Result>(
   options: BatcherOptions<Item, Result>,
 ): Batcher<Item, Result> {
   const { name, flush, bytesOf = () => 0, rowsMax = 500, bytesMax = 4 * 1024 * 1024 } = options;
-  const { queueMax = 10_000, onLoss, lossPauseMs = 250 } = options;
+  const { queueMax = 10_000, gatherMs = 0, onLoss, lossPauseMs = 250 } = options;
   let queue: Waiting<Item, Result>[] = [];
   let underWay = 0;
   let flushing = false;
@@ -76,6 +78,9 @@ export function createBatcher<Item, Result>(
 
   async function run(): Promise<void> {
     while (queue.length > 0) {
+      if (gatherMs > 0 && queue.length < rowsMax) {
+        await new Promise((resolve) => setTimeout(resolve, gatherMs));
+      }
       const batch = takeFlush();
       underWay = batch.length;
       await settle(batch);

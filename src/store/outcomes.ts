@@ -5,7 +5,7 @@ import {
   type Verdict,
 } from '../core/attempt.ts';
 import type { ClaimedTimer } from '../core/timer.ts';
-import { instantArray, numberArray, textArray } from './arrayLiteral.ts';
+import { numberArray, textArray } from './arrayLiteral.ts';
 import { createBatcher, type Batcher } from './batcher.ts';
 import type { Fence } from './claim.ts';
 import type { Database } from './database.ts';
@@ -26,11 +26,12 @@ const recordOutcomes = {
   name: 'record_outcomes',
   text: `
 WITH input AS MATERIALIZED (
-  SELECT i.*, statement_timestamp() AS at
+  SELECT i.*, statement_timestamp() AS at,
+    timestamptz 'epoch' + i.started_at_ms * interval '1 millisecond' AS started_at
   FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::text[], $5::text[], $6::float8[],
-    $7::timestamptz[], $8::real[], $9::real[], $10::smallint[], $11::text[])
+    $7::float8[], $8::real[], $9::real[], $10::smallint[], $11::text[])
     AS i(id, owner, claim, status, failure_code, delay_ms,
-      started_at, lateness_ms, duration_ms, http_status, error_code)
+      started_at_ms, lateness_ms, duration_ms, http_status, error_code)
 ), finished AS (
   DELETE FROM belfry.timers t USING input i
   WHERE t.id = i.id AND t.owner = i.owner AND t.claim = i.claim AND i.status <> 'retrying'
@@ -73,6 +74,10 @@ WHERE CASE WHEN i.attempted
   ELSE EXISTS (SELECT 1 FROM belfry.history h WHERE h.id = i.id AND h.status = 'failed') END`,
 };
 
+// Draining 150,000 at 16,000/s: 75 rows a flush without it, 170 with it, which saved 3 of 54 µs of
+// CPU a timer here and 2 of 24 in PostgreSQL. 10 ms saved no more.
+const gatherMs = 4;
+
 /** Records outcomes in batches; a lost connection is retried until the commit is known. */
 export function createOutcomeRecorder(database: Database): Batcher<Recording, Recorded> {
   async function flush(recordings: readonly Recording[], attempt: number): Promise<Recorded[]> {
@@ -95,7 +100,7 @@ export function createOutcomeRecorder(database: Database): Batcher<Recording, Re
       textArray(recordings.map(({ verdict }) => statusAfter(verdict))),
       textArray(recordings.map(({ verdict }) => failureCodeOf(verdict))),
       numberArray(recordings.map(({ verdict: v }) => (v.kind === 'retry' ? v.delayMs : null))),
-      instantArray(attempts.map((attempt) => attempt?.startedAtMs ?? null)),
+      numberArray(attempts.map((attempt) => attempt?.startedAtMs ?? null)),
       numberArray(attempts.map((attempt) => attempt?.latenessMs ?? null)),
       numberArray(attempts.map((attempt) => attempt?.durationMs ?? null)),
       numberArray(attempts.map((attempt) => attempt?.status ?? null)),
@@ -113,7 +118,14 @@ export function createOutcomeRecorder(database: Database): Batcher<Recording, Re
     return rows.map(([id]) => id);
   }
 
-  return createBatcher({ name: 'outcomes', flush, queueMax: Infinity, onLoss: 'retry' });
+  return createBatcher({
+    name: 'outcomes',
+    flush,
+    // What is held already is recorded: the scheduler's bound is the bound.
+    queueMax: Infinity,
+    gatherMs,
+    onLoss: 'retry',
+  });
 }
 
 function failureCodeOf(verdict: Verdict): FailureCode | null {
