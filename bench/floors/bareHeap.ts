@@ -1,6 +1,7 @@
 import Fastify from 'fastify';
 import { Agent, request } from 'undici';
 import { serveParent } from '../harness/child.ts';
+import { attemptHeaders } from './attemptHeaders.ts';
 import { portOf } from '../harness/port.ts';
 import { createWallClock } from '../harness/wallClock.ts';
 
@@ -46,7 +47,11 @@ function fireDue(): void {
 }
 
 async function fire({ url }: Entry): Promise<void> {
-  const { body } = await request(url, { method: 'POST', dispatcher: agent });
+  const { body } = await request(url, {
+    method: 'POST',
+    headers: attemptHeaders,
+    dispatcher: agent,
+  });
   await body.dump();
 }
 

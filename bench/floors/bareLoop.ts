@@ -1,5 +1,6 @@
 import { Agent, request } from 'undici';
 import { serveParent } from '../harness/child.ts';
+import { attemptHeaders } from './attemptHeaders.ts';
 
 /** The floor of burst and drain: what this client can post to that sink with nothing else to do. */
 export interface LoopInput {
@@ -15,7 +16,11 @@ async function run({ sinkPort, count, connections }: LoopInput): Promise<void> {
     while (sent < count) {
       sent += 1;
       const url = `http://127.0.0.1:${sinkPort}/any/${sent}`;
-      const { body } = await request(url, { method: 'POST', dispatcher: agent });
+      const { body } = await request(url, {
+        method: 'POST',
+        headers: attemptHeaders,
+        dispatcher: agent,
+      });
       await body.dump();
     }
   };
