@@ -47,6 +47,7 @@ type Undo = (() => Promise<unknown> | undefined | void)[];
 const heldBytesMax = 32 * 1024 * 1024;
 const connectTimeoutMaxMs = 10_000;
 const outcomeDrainMs = 5_000;
+const closeWithinMs = 3_000;
 
 /**
  * The composition root: the only place that constructs services. What is started here is stopped
@@ -138,7 +139,6 @@ async function start(
     }),
     nowMs: databaseClock.nowMs,
     monotonicMs: clock.monotonicMs,
-    mayStart: lease.mayStart,
     installationId,
     timeoutDefaultMs: config.delivery.timeoutMs,
   });
@@ -166,8 +166,8 @@ async function start(
     database,
     near: {
       reserve: scheduler.reserve,
-      committed(nearestDueAtMs) {
-        if (nearestDueAtMs - nowMs() > 2 * config.scheduler.lookAheadMs) return;
+      committed(nearestDueAtMs, nearestDueInMs) {
+        if (nearestDueInMs > 2 * config.scheduler.lookAheadMs) return;
         scheduler.wake(nearestDueAtMs);
         wakeUps.tell(nearestDueAtMs);
       },
@@ -219,9 +219,10 @@ async function start(
     });
     undo.push(() => outcomes.drain(AbortSignal.timeout(outcomeDrainMs)));
     scheduler.start();
-    undo.push(() => scheduler.stop(AbortSignal.timeout(config.shutdownTimeoutMs)));
   }
+  const stopScheduler = () => scheduler.stop(AbortSignal.timeout(config.shutdownTimeoutMs));
   if (!config.roles.includes('api')) {
+    undo.push(stopScheduler);
     return { url: undefined, embeddedDataDir: store.embeddedDataDir };
   }
 
@@ -262,7 +263,13 @@ async function start(
     bodyBytesMax: config.api.bodyBytesMax,
     log,
   });
-  undo.push(() => server.close());
+  undo.push(async () => {
+    // A client that never finishes its request must not hold the process; one that has, gets its
+    // answer. Meanwhile nothing is claimed any more.
+    const patience = setTimeout(() => server.server.closeAllConnections(), closeWithinMs);
+    await Promise.all([server.close(), stopScheduler()]);
+    clearTimeout(patience);
+  });
   const url = await server.listen({ host: config.api.host, port: config.api.port });
   return { url, embeddedDataDir: store.embeddedDataDir };
 }

@@ -99,7 +99,7 @@ const databaseSettings = {
   ),
   DATABASE_DIRECT_URL: optional(
     take.postgresUrl,
-    'The same database past the pooler, for migrations and for listening. Without it, behind a pooler, wake-ups between processes are polls of 250 ms.',
+    'The same database past the pooler, for migrations and for listening. Without it, behind a pooler, near timers of other processes are found by looking about every second.',
     { secret: true },
   ),
   DATABASE_POOL_SIZE: setting(

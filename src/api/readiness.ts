@@ -61,7 +61,7 @@ async function storeChecks(sources: ReadinessSources): Promise<Record<string, Ch
 /** Never a reason not to be ready: without notifications, processes find out by polling. */
 function wakeUp(listening: boolean | undefined): Check {
   if (listening === undefined) {
-    return { ok: true, detail: 'polling every 250 ms: DATABASE_DIRECT_URL is not set' };
+    return { ok: true, detail: 'polling about every second: DATABASE_DIRECT_URL is not set' };
   }
   return listening ? { ok: true } : { ok: true, detail: 'polling while the listener reconnects' };
 }

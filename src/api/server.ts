@@ -5,6 +5,9 @@ import { asBelfryError, problemContentType, problemOf, retryAfterSeconds } from 
 import { operationRoutes, type Operations } from './routes/operations.ts';
 import { timerRoutes, type TimerService } from './routes/timers.ts';
 
+/** A request must have arrived whole within this. */
+const requestTimeoutMs = 30_000;
+
 /**
  * The HTTP API as a Fastify instance, not listening yet: tests call `inject`, app.ts `listen`.
  */
@@ -17,6 +20,7 @@ export function createServer(options: {
   const { timers, operations, bodyBytesMax, log } = options;
   const server = Fastify({
     bodyLimit: bodyBytesMax,
+    requestTimeout: requestTimeoutMs,
     // In-flight requests are answered, idle keep-alive connections are closed.
     forceCloseConnections: 'idle',
     return503OnClosing: false,

@@ -3,6 +3,8 @@ import { readConfig, type RunMode } from '../config.ts';
 import { version } from '../core/version.ts';
 import { createLog } from '../telemetry/log.ts';
 
+const stopGraceMs = 30_000;
+
 /**
  * Runs the service until SIGTERM or SIGINT, then drains. A second signal exits at once. Exit codes:
  * 0 after a drain, 1 when it could not start or a defect ended it, 2 for a bad setting.
@@ -20,6 +22,13 @@ export async function runService(mode: RunMode): Promise<void> {
     log.info({ signal }, 'stopping: attempts under way may end, the rest is given back');
     starting.abort(new Error(`stopped by ${signal} while starting`));
     if (app === undefined) return;
+    // Whatever hangs (a database that does not answer, say) must not hold the process for ever: what
+    // it holds is then taken over as after a crash.
+    const patienceMs = config.shutdownTimeoutMs + stopGraceMs;
+    setTimeout(() => {
+      log.fatal('the shutdown hangs: exiting');
+      log.flush(() => process.exit(1));
+    }, patienceMs).unref();
     await app.stop();
     log.info('stopped');
     log.flush(() => process.exit(0));

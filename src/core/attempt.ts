@@ -33,7 +33,14 @@ export type FailureCode = 'attempts_exhausted' | 'gone' | 'expired' | 'attempts_
 /** What a delivery hands back: an attempt, or word that none was started. */
 export type Outcome =
   | { readonly kind: 'attempted'; readonly attempt: AttemptRecord }
-  | { readonly kind: 'not_started'; readonly reason: 'expired' | 'lease_ended' | 'recalled' };
+  | { readonly kind: 'not_started'; readonly reason: NotStartedReason };
+
+/**
+ * `taken_over`: the timer is not ours any more; `not_prepared`: the database could not be asked what
+ * it had to be asked before the start.
+ */
+export type NotStartedReason =
+  'expired' | 'lease_ended' | 'recalled' | 'taken_over' | 'not_prepared';
 
 /** What becomes of the timer. */
 export type Verdict =

@@ -24,7 +24,6 @@ export const errorCatalogue = {
     title: 'The process that holds this timer did not answer',
     retryable: true,
   },
-  shutting_down: { status: 503, title: 'This process is shutting down', retryable: true },
 } as const satisfies Record<string, { status: number; title: string; retryable: boolean }>;
 
 export type ErrorCode = keyof typeof errorCatalogue;

@@ -1,5 +1,6 @@
 import type { Outcome } from '../core/attempt.ts';
 import type { TimerId } from '../core/ids.ts';
+import type { TimerRequest } from '../core/timer.ts';
 import { deliveryTarget, type DeliveryTarget } from '../core/target.ts';
 import type { Job, Transport } from '../transport/transport.ts';
 import type { Destinations } from './destinations.ts';
@@ -21,19 +22,23 @@ interface QueuedJob {
   readonly finish: (outcome: Outcome) => void;
 }
 
+interface PreparedJob extends QueuedJob {
+  readonly request: TimerRequest;
+  readonly origin: string;
+  readonly path: string;
+}
+
 export function createDeliverer(options: {
   http: HttpClient;
   destinations: Destinations;
   /** The database's clock, at most; see scheduler/databaseClock. */
   nowMs: () => number;
   monotonicMs: () => number;
-  /** Whether this process may start an attempt: its lease holds. */
-  mayStart: () => boolean;
   /** First part of webhook-id: names the installation. */
   installationId: string;
   timeoutDefaultMs: number;
 }): Deliverer {
-  const { http, destinations, nowMs, monotonicMs, mayStart, installationId } = options;
+  const { http, destinations, nowMs, monotonicMs, installationId } = options;
   const queued = new Map<TimerId, QueuedJob>();
 
   function start(queuedJob: QueuedJob, origin: string, path: string): void {
@@ -42,12 +47,29 @@ export function createDeliverer(options: {
     // Recalled while it waited.
     if (queued.get(job.timerId) !== queuedJob) return free();
     queued.delete(job.timerId);
+    if (job.prepare === undefined)
+      return send({ ...queuedJob, request: job.request, origin, path });
+    job.prepare().then(
+      (request) => {
+        if (request !== undefined) return send({ ...queuedJob, request, origin, path });
+        finish({ kind: 'not_started', reason: 'taken_over' });
+        free();
+      },
+      () => {
+        finish({ kind: 'not_started', reason: 'not_prepared' });
+        free();
+      },
+    );
+  }
+
+  function send({ job, finish, request, origin, path }: PreparedJob): void {
+    const free = () => destinations.release(origin);
     const startedAtMs = toMicroseconds(nowMs());
     if (job.expiresAtMs !== null && startedAtMs >= job.expiresAtMs) {
       finish({ kind: 'not_started', reason: 'expired' });
       return free();
     }
-    if (!mayStart()) {
+    if (!job.mayStart()) {
       finish({ kind: 'not_started', reason: 'lease_ended' });
       return free();
     }
@@ -69,7 +91,7 @@ export function createDeliverer(options: {
         },
       });
     };
-    const { method, body, headers, timeoutMs } = job.request;
+    const { method, body, headers, timeoutMs } = request;
     http.send(
       {
         origin,
@@ -83,7 +105,7 @@ export function createDeliverer(options: {
         }),
         body,
         timeoutMs: timeoutMs ?? options.timeoutDefaultMs,
-        mayWrite: mayStart,
+        mayWrite: job.mayStart,
       },
       onResult,
       free,

@@ -11,7 +11,7 @@ export interface HttpRequest {
   readonly path: string;
   readonly method: HttpMethod;
   /** Name, value, name, value, …; checked at creation. */
-  readonly headers: readonly string[];
+  readonly headers: string[];
   readonly body: Buffer | null;
   /** For everything: connecting, sending, and the whole response. */
   readonly timeoutMs: number;
@@ -100,7 +100,7 @@ export function createHttpClient(options: {
           origin: request.origin,
           path: request.path,
           method: request.method,
-          headers: [...request.headers],
+          headers: request.headers,
           body: request.body,
         },
         {

@@ -2,13 +2,14 @@ import {
   judgeAttempt,
   lostInRowMax,
   type AttemptRecord,
+  type NotStartedReason,
   type Outcome,
   type Verdict,
 } from '../core/attempt.ts';
 import { assertNever } from '../core/errors.ts';
 import type { TimerId } from '../core/ids.ts';
 import type { RetryPolicy } from '../core/retryPolicy.ts';
-import type { ClaimedTimer } from '../core/timer.ts';
+import type { ClaimedTimer, TimerRequest } from '../core/timer.ts';
 import type { Logger } from '../telemetry/log.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 import type { Transport } from '../transport/transport.ts';
@@ -51,6 +52,8 @@ export function createAttempts(options: {
   metrics: Metrics;
   /** A number in [0, 1), for jitter. */
   random?: () => number;
+  /** Whether an attempt of this timer may start: its owner's lease holds, and nothing is draining. */
+  mayStart: (timer: ClaimedTimer) => boolean;
   giveBack: (holding: Holding) => Promise<void>;
   /** A due timer waits in the heap again because trust in the lease has ended. */
   onLeaseEnded: () => void;
@@ -58,13 +61,19 @@ export function createAttempts(options: {
   onRecorded: (retryInMs: number) => void;
 }): Attempts {
   const { store, recorder, transport, holdings, retryDefaults, log, metrics } = options;
-  const { random = Math.random, giveBack, onLeaseEnded, onRecorded } = options;
+  const { random = Math.random, mayStart, giveBack, onLeaseEnded, onRecorded } = options;
+  // Looking a label up costs more than counting.
+  const results = {
+    succeeded: metrics.attempts.labels('succeeded'),
+    failed: metrics.attempts.labels('failed'),
+    retry: metrics.attempts.labels('retry'),
+  };
   let underWay = 0;
   let onQuiet: (() => void) | undefined;
   let lastChanceUnderWay = false;
   const lastChances = new Map<TimerId, (start: boolean) => void>();
 
-  async function handOver(holding: Holding): Promise<void> {
+  function handOver(holding: Holding): Promise<void> {
     const { lostInRow } = holding.timer;
     if (lostInRow >= lostInRowMax) {
       return record(holding, { kind: 'failed', code: 'attempts_lost' }, null);
@@ -99,22 +108,15 @@ export function createAttempts(options: {
 
   async function carry(holding: Holding): Promise<void> {
     const { timer } = holding;
-    let { request } = timer;
-    if (timer.lostInRow > 0 && !(await store.markStart(timer))) return forgo(holding);
-    if (timer.bodyDeferred) {
-      const body = await store.fetchBody(timer);
-      if (body === undefined) return forgo(holding);
-      request = { ...request, body };
-    }
-    // It may have been dropped with its owner while it waited for the database.
-    if (holdings.get(timer.id) !== holding) return;
     const outcome = await transport.deliver({
       timerId: timer.id,
       projectId: timer.projectId,
       attempt: timer.attempts + 1,
-      request,
+      request: timer.request,
       dueAtMs: timer.nextAtMs,
       expiresAtMs: timer.expiresAtMs,
+      mayStart: () => mayStart(timer),
+      ...(timer.lostInRow > 0 || timer.bodyDeferred ? { prepare: () => prepare(timer) } : {}),
       onStart: () => {
         holding.phase = 'started';
       },
@@ -122,7 +124,15 @@ export function createAttempts(options: {
     return settle(holding, outcome);
   }
 
-  async function settle(holding: Holding, outcome: Outcome): Promise<void> {
+  /** Makes the start of a suspicious timer durable, and fetches a body that was left behind. */
+  async function prepare(timer: ClaimedTimer): Promise<TimerRequest | undefined> {
+    if (timer.lostInRow > 0 && !(await store.markStart(timer))) return undefined;
+    if (!timer.bodyDeferred) return timer.request;
+    const body = await store.fetchBody(timer);
+    return body === undefined ? undefined : { ...timer.request, body };
+  }
+
+  function settle(holding: Holding, outcome: Outcome): Promise<void> {
     const { timer } = holding;
     switch (outcome.kind) {
       case 'attempted': {
@@ -134,18 +144,29 @@ export function createAttempts(options: {
       }
       case 'not_started':
         metrics.notStarted.inc({ reason: outcome.reason });
-        if (outcome.reason === 'expired') {
-          return record(holding, { kind: 'failed', code: 'expired' }, null);
-        }
-        // A lapse of trust may pass: the timer waits on, unless its identity is gone. A recalled
-        // one belongs to whoever recalled it.
-        if (outcome.reason === 'lease_ended') {
-          holdings.wait(holding);
-          onLeaseEnded();
-        }
-        return;
+        return settleUnstarted(holding, outcome.reason);
       default:
-        assertNever(outcome);
+        return assertNever(outcome);
+    }
+  }
+
+  async function settleUnstarted(holding: Holding, reason: NotStartedReason): Promise<void> {
+    switch (reason) {
+      case 'expired':
+        return record(holding, { kind: 'failed', code: 'expired' }, null);
+      case 'lease_ended':
+        // A lapse of trust may pass: the timer waits on. If its identity is gone, it goes with it.
+        holdings.wait(holding);
+        return onLeaseEnded();
+      case 'recalled':
+        // It belongs to whoever recalled it.
+        return;
+      case 'taken_over':
+        return forgo(holding);
+      case 'not_prepared':
+        return giveBack(holding);
+      default:
+        assertNever(reason);
     }
   }
 
@@ -170,7 +191,7 @@ export function createAttempts(options: {
   }
 
   function observe(timer: ClaimedTimer, attempt: AttemptRecord, verdict: Verdict): void {
-    metrics.attempts.inc({ result: verdict.kind });
+    results[verdict.kind].inc();
     metrics.lateness.observe(attempt.latenessMs / 1_000);
     log.info(
       {

@@ -102,10 +102,10 @@ export function createClaimer(options: {
     }
   }
 
-  function currentLostClaims(): number[] {
-    const oldest = clock.monotonicMs() - lostClaimKeptMs;
+  /** At the end of a pass: it has taken what was lost long before it began. */
+  function forgetLostClaims(): void {
+    const oldest = passBeganAtMs - lostClaimKeptMs;
     for (const [claim, sinceMs] of lostClaims) if (sinceMs < oldest) lostClaims.delete(claim);
-    return [...lostClaims.keys()];
   }
 
   return {
@@ -145,7 +145,7 @@ export function createClaimer(options: {
           rowsMax: rows,
           owner,
           claim,
-          lostClaims: currentLostClaims(),
+          lostClaims: [...lostClaims.keys()],
         }),
       );
       catchUp?.take(timers.length);
@@ -156,6 +156,7 @@ export function createClaimer(options: {
         sweepFloor = start;
         const restMs = Math.max(sweepEveryMs, longestStepMs / sweepTimeShare);
         sweepDueAtMs = clock.monotonicMs() + Math.min(restMs, sweepEveryMaxMs);
+        forgetLostClaims();
         // The pass has taken all that was held by those who were dead when it began. Who died since
         // may own timers behind it, which nobody could take over without the mark of that death.
         const passAgeMs = clock.monotonicMs() - passBeganAtMs;

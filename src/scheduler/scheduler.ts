@@ -105,6 +105,7 @@ export function createScheduler(options: {
   const attempts = createAttempts({
     ...options,
     holdings,
+    mayStart: ({ owner }) => mode === 'running' && owner === lease.owner() && lease.mayStart(),
     giveBack: (holding) => letGo([holding]),
     onLeaseEnded: () => alarm.set(leaseRetryMs),
     onRecorded(retryInMs) {
@@ -212,6 +213,11 @@ export function createScheduler(options: {
     for (;;) {
       const holding = holdings.next();
       if (holding === undefined || mode !== 'running') return alarm.clear();
+      // Put back after its identity was lost: others may have taken it over by now.
+      if (holding.timer.owner !== lease.owner()) {
+        holdings.remove(holding);
+        continue;
+      }
       const waitMs = holding.timer.nextAtMs - databaseClock.nowMs();
       if (waitMs > 0) return alarm.set(waitMs);
       if (!lease.mayStart()) return alarm.set(leaseRetryMs);

@@ -122,6 +122,8 @@ export function connectionConfig(
             `-c lock_timeout=${lockTimeoutMs}`,
             '-c idle_in_transaction_session_timeout=30000',
             '-c timezone=UTC',
+            '-c datestyle=ISO',
+            String.raw`-c default_transaction_isolation=read\ committed`,
           ].join(' '),
         }),
   };
@@ -129,7 +131,10 @@ export function connectionConfig(
 
 /** The server's verdict on a statement, when it gave one that leaves nothing changed. */
 export function refusal(err: unknown): pg.DatabaseError | undefined {
-  return err instanceof pg.DatabaseError && err.severity === 'ERROR' ? err : undefined;
+  // By the SQLSTATE: the severity comes in the server's language. Classes 08 and 57P (and 25P03, a
+  // session ended for idling) end the connection, perhaps after the commit.
+  if (!(err instanceof pg.DatabaseError)) return undefined;
+  return /^(?:08|57P|25P03)/.test(err.code ?? '08') ? undefined : err;
 }
 
 /** Whether the same statement may succeed at once: deadlock or serialisation failure. */

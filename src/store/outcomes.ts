@@ -7,7 +7,6 @@ import {
 import type { ClaimedTimer } from '../core/timer.ts';
 import { numberArray, textArray } from './arrayLiteral.ts';
 import { createBatcher, type Batcher } from './batcher.ts';
-import type { Fence } from './claim.ts';
 import type { Database } from './database.ts';
 
 /** What is written about a timer that this process owns. `attempt` is null when none was started. */
@@ -35,7 +34,8 @@ WITH input AS MATERIALIZED (
 ), finished AS (
   DELETE FROM belfry.timers t USING input i
   WHERE t.id = i.id AND t.owner = i.owner AND t.claim = i.claim AND i.status <> 'retrying'
-  RETURNING t.*, i.status, i.failure_code, i.at, i.started_at
+  RETURNING t.*, i.status, i.failure_code, i.at, i.started_at, i.lateness_ms, i.duration_ms,
+    i.http_status, i.error_code
 ), history AS (
   INSERT INTO belfry.history (id, project_id, finished_at, due_at, created_at, expires_at,
     attempts, timeout_ms, append_id, status, failure_code, url, method, headers, body, retry, labels)
@@ -49,16 +49,18 @@ WITH input AS MATERIALIZED (
     next_at = date_trunc('milliseconds', i.at + (i.delay_ms + 0.999) * interval '1 millisecond')
   FROM input i
   WHERE t.id = i.id AND t.owner = i.owner AND t.claim = i.claim AND i.status = 'retrying'
-  RETURNING t.id, t.project_id, t.attempts - 1 AS attempts
+  RETURNING t.id, t.project_id, t.attempts - 1 AS attempts, i.claim, i.at, i.started_at,
+    i.lateness_ms, i.duration_ms, i.http_status, i.error_code
 ), written AS (
-  SELECT id, project_id, attempts FROM finished
-  UNION ALL SELECT id, project_id, attempts FROM retried
+  SELECT id, project_id, attempts, claim, at, started_at, lateness_ms, duration_ms, http_status,
+    error_code
+  FROM finished UNION ALL SELECT * FROM retried
 ), kept AS (
   INSERT INTO belfry.attempts (timer_id, project_id, recorded_at, claim, started_at, number,
     lateness_ms, duration_ms, status, error_code)
-  SELECT w.id, w.project_id, i.at, i.claim, i.started_at, w.attempts + 1,
-    i.lateness_ms, i.duration_ms, i.http_status, i.error_code
-  FROM written w JOIN input i ON i.id = w.id WHERE i.started_at IS NOT NULL
+  SELECT id, project_id, at, claim, started_at, attempts + 1, lateness_ms, duration_ms,
+    http_status, error_code
+  FROM written WHERE started_at IS NOT NULL
 )
 SELECT i.id FROM input i WHERE NOT EXISTS (SELECT 1 FROM written w WHERE w.id = i.id)`,
 };
@@ -130,9 +132,4 @@ export function createOutcomeRecorder(database: Database): Batcher<Recording, Re
 
 function failureCodeOf(verdict: Verdict): FailureCode | null {
   return verdict.kind === 'failed' ? verdict.code : null;
-}
-
-/** The fence of a timer, without the rest. */
-export function fenceOf({ id, owner, claim }: ClaimedTimer): Fence {
-  return { id, owner, claim };
 }

@@ -13,6 +13,13 @@ export interface Job {
   readonly dueAtMs: number;
   /** Not started at or after this; null for never too late. */
   readonly expiresAtMs: number | null;
+  /** Whether it may start, and (asked once more) be written: the lease of its owner holds. */
+  readonly mayStart: () => boolean;
+  /**
+   * Called when a slot is won, where something is left to do before the start: resolves with the
+   * request as it is to be sent, or undefined when the timer is not ours any more.
+   */
+  readonly prepare?: () => Promise<TimerRequest | undefined>;
   /** Called once, at the instant from which on the attempt counts as started. */
   readonly onStart: () => void;
 }

@@ -62,7 +62,7 @@ test('behind a transaction pooler alone: migrates, fires and cancels, by polling
   for (const app of [one, two]) {
     assert.deepEqual(await wakeUp(app), {
       ok: true,
-      detail: 'polling every 250 ms: DATABASE_DIRECT_URL is not set',
+      detail: 'polling about every second: DATABASE_DIRECT_URL is not set',
     });
   }
   await exercise(one, two, receiver);

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
 import { BelfryError } from '../../src/core/errors.ts';
 import type { NewTimer } from '../../src/core/timer.ts';
+import { createProcessStore } from '../../src/store/processes.ts';
 import { createTimerCreator } from '../../src/store/createTimers.ts';
 import type { Database } from '../../src/store/database.ts';
 import { createTestDatabase, openDatabase, sql } from '../support/database.ts';
@@ -151,6 +152,8 @@ test('when the commit is unknown, the whole flush is told so, and nothing is cre
 test('near timers are inserted claimed, far ones are told of, by the instants that are stored', async () => {
   const owner = 77;
   const claim = 88;
+  const processes = createProcessStore(database);
+  await processes.register(owner, 60_000);
   let settled: readonly { id: number; nextAtMs: number; bodyDeferred: boolean }[] = [];
   let nearest = 0;
   const creator = createTimerCreator({
@@ -181,4 +184,30 @@ test('near timers are inserted claimed, far ones are told of, by the instants th
     assert.equal(hot?.['owner'], index < 2 ? owner : null);
     assert.equal(hot?.['claim'], index < 2 ? claim : null);
   }
+});
+
+test('near timers are inserted unclaimed when their owner was declared dead meanwhile', async () => {
+  const owner = 79;
+  const processes = createProcessStore(database);
+  await processes.register(owner, 60_000);
+  await processes.retire(owner);
+  let settled: readonly unknown[] | undefined;
+  let nearest = 0;
+  const creator = createTimerCreator({
+    database,
+    near: {
+      reserve: () => ({
+        owner,
+        claim: 1,
+        withinMs: 2_000,
+        settle: (claimed) => void (settled = claimed),
+        lost: () => assert.fail(),
+      }),
+      committed: (dueAtMs) => void (nearest = dueAtMs),
+    },
+  });
+  const { id, dueAtMs } = await creator.add(newTimer({ delayMs: 500 }));
+  assert.deepEqual(settled, []);
+  assert.equal(nearest, dueAtMs);
+  assert.equal((await storedAs(database, id)).hot?.['owner'], null);
 });

@@ -147,7 +147,7 @@ test('a sweep that fails goes on from where it was, and is not taken for the end
   assert.equal(calls.filter((call) => call === 'forget').length, 1);
 });
 
-test('claims whose answer was lost are handed to every sweep until no such statement can run', async () => {
+test('claims whose answer was lost are handed to every sweep until a pass that began long after', async () => {
   const { claimer, answers, asked, pass } = setUp();
   answers.push(new Error('lost'), new Error('lost too'));
   await assert.rejects(claimer.poll(1, 100));
@@ -163,6 +163,10 @@ test('claims whose answer was lost are handed to every sweep until no such state
     assert.deepEqual(lastLost(), lost);
     pass(60_000);
   }
+  // However long nothing could be asked: one whole pass has them still.
+  pass(120_000);
+  await claimer.sweepStep(1, 100);
+  assert.deepEqual(lastLost(), lost);
   pass(120_000);
   await claimer.sweepStep(1, 100);
   assert.deepEqual(lastLost(), []);

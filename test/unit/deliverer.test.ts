@@ -30,7 +30,6 @@ function setUp(options: { perDestination?: number } = {}) {
     }),
     nowMs: () => databaseMs,
     monotonicMs: () => monotonicMs,
-    mayStart: () => mayStart,
     installationId: 'inst',
     timeoutDefaultMs: 3_000,
   });
@@ -51,6 +50,7 @@ function setUp(options: { perDestination?: number } = {}) {
         request: claimedTimer({ id }).request,
         dueAtMs: 1e12 - 5,
         expiresAtMs: null,
+        mayStart: () => mayStart,
         onStart: () => started.push(true),
         ...over,
       });

@@ -1,6 +1,6 @@
 import type { FastifyInstance } from 'fastify';
 import { parseDue, parseSpan } from '../../core/due.ts';
-import { BelfryError } from '../../core/errors.ts';
+import { assertNever, BelfryError, invalidField } from '../../core/errors.ts';
 import { parseTimerId, type TimerId } from '../../core/ids.ts';
 import { parseTargetUrl } from '../../core/target.ts';
 import type { NewTimer, Timer, TimerStatus } from '../../core/timer.ts';
@@ -49,7 +49,7 @@ export function timerRoutes(server: FastifyInstance, service: TimerService): voi
       reply.code(201).header('location', `/timers/${id}`);
       return {
         id,
-        time_left: secondsLeft(dueAtMs - Math.max(createdAtMs, service.nowMs())),
+        time_left: secondsLeft(dueAtMs - createdAtMs),
         status: 'pending',
         url: timer.request.url,
         due_at: instantText(dueAtMs),
@@ -83,8 +83,9 @@ export function timerRoutes(server: FastifyInstance, service: TimerService): voi
         case 'not_found':
           throw notFound(req.params.id);
         case 'too_late':
-        default:
           throw new BelfryError('too_late', `timer ${id} is ${result.status} already`);
+        default:
+          return assertNever(result);
       }
     },
   );
@@ -95,6 +96,7 @@ function newTimer(fields: CreateTimerFields, service: TimerService): NewTimer {
   const due = parseDue(fields, service.nowMs());
   const expiresAfterMs =
     fields.expires_after === undefined ? null : parseSpan('expires_after', fields.expires_after);
+  if (expiresAfterMs === 0) throw invalidField('expires_after', 'must be more than 0');
   const port = Number(url.port) || (url.protocol === 'https:' ? 443 : 80);
   const objection = service.judgeTarget(url.hostname, port);
   if (objection !== undefined) {

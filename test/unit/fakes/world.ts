@@ -148,11 +148,13 @@ export function schedulerWorld(
     readonly job: Job;
     readonly finish: (outcome: Outcome) => void;
     started: boolean;
+    /** A slot is won: it cannot be recalled any more. */
+    preparing?: boolean;
   }
   const handed = new Map<TimerId, Handed>();
 
   function begin(one: Handed): void {
-    if (!lease.mayStart()) {
+    if (!one.job.mayStart()) {
       handed.delete(one.job.timerId);
       one.finish({ kind: 'not_started', reason: 'lease_ended' });
       return;
@@ -161,6 +163,24 @@ export function schedulerWorld(
     const { timerId: id, attempt, dueAtMs } = one.job;
     firings.push({ id, attempt, dueAtMs, atMs: databaseNowMs() });
     one.job.onStart();
+  }
+
+  /** As the delivery does once a slot is won. */
+  function admit(one: Handed): void {
+    const { prepare } = one.job;
+    if (prepare === undefined) {
+      begin(one);
+      return;
+    }
+    one.preparing = true;
+    const end = (reason: 'taken_over' | 'not_prepared') => {
+      handed.delete(one.job.timerId);
+      one.finish({ kind: 'not_started', reason });
+    };
+    prepare().then(
+      (request) => (request === undefined ? end('taken_over') : begin(one)),
+      () => end('not_prepared'),
+    );
   }
 
   const scheduler = createScheduler({
@@ -190,11 +210,11 @@ export function schedulerWorld(
         new Promise((finish) => {
           const one = { job, finish, started: false };
           handed.set(job.timerId, one);
-          if (startAtOnce) begin(one);
+          if (startAtOnce) admit(one);
         }),
       recall(timerId) {
         const one = handed.get(timerId);
-        if (one === undefined || one.started) return false;
+        if (one === undefined || one.started || one.preparing === true) return false;
         handed.delete(timerId);
         one.finish({ kind: 'not_started', reason: 'recalled' });
         return true;
@@ -250,7 +270,7 @@ export function schedulerWorld(
     },
     /** Lets attempts that were handed over start. */
     admit(): void {
-      for (const one of handed.values()) if (!one.started) begin(one);
+      for (const one of handed.values()) if (!one.started) admit(one);
     },
     /** Ends an attempt under way. */
     end(id: TimerId, status = 200): void {

@@ -1,0 +1,143 @@
+import type { NewTimer } from '../core/timer.ts';
+import { booleanArray, byteaArray, numberArray, textArray } from './arrayLiteral.ts';
+import type { Statement } from './database.ts';
+
+/** What travels of every timer in a flush, as one array. */
+interface Column {
+  readonly name: string;
+  readonly type: string;
+  /** Goes into the table's column of that name; the others only serve to compute instants. */
+  readonly stored: boolean;
+  readonly encode: (timers: readonly NewTimer[]) => string;
+}
+
+const json = (value: unknown) => (value === null ? null : JSON.stringify(value));
+
+const plainColumns: readonly Column[] = [
+  {
+    name: 'project_id',
+    type: 'bigint',
+    stored: true,
+    encode: (timers) => numberArray(timers.map((timer) => timer.projectId)),
+  },
+  {
+    name: 'delay_ms',
+    type: 'float8',
+    stored: false,
+    encode: (timers) =>
+      numberArray(timers.map(({ due }) => (due.kind === 'after' ? due.delayMs : null))),
+  },
+  {
+    name: 'due_at_ms',
+    type: 'float8',
+    stored: false,
+    encode: (timers) =>
+      numberArray(timers.map(({ due }) => (due.kind === 'at' ? due.dueAtMs : null))),
+  },
+  {
+    name: 'append_id',
+    type: 'boolean',
+    stored: true,
+    encode: (timers) => booleanArray(timers.map(({ request }) => request.appendId)),
+  },
+  {
+    name: 'url',
+    type: 'text',
+    stored: true,
+    encode: (timers) => textArray(timers.map(({ request }) => request.url)),
+  },
+];
+
+const otherColumns: readonly Column[] = [
+  {
+    name: 'expires_after_ms',
+    type: 'float8',
+    stored: false,
+    encode: (timers) => numberArray(timers.map((timer) => timer.expiresAfterMs)),
+  },
+  {
+    name: 'timeout_ms',
+    type: 'integer',
+    stored: true,
+    encode: (timers) => numberArray(timers.map(({ request }) => request.timeoutMs)),
+  },
+  {
+    name: 'method',
+    type: 'text',
+    stored: true,
+    encode: (timers) => textArray(timers.map(({ request }) => request.method)),
+  },
+  {
+    name: 'headers',
+    type: 'jsonb',
+    stored: true,
+    encode: (timers) => textArray(timers.map(({ request }) => json(request.headers))),
+  },
+  {
+    name: 'body',
+    type: 'bytea',
+    stored: true,
+    encode: (timers) => byteaArray(timers.map(({ request }) => request.body)),
+  },
+  {
+    name: 'retry',
+    type: 'jsonb',
+    stored: true,
+    encode: (timers) => textArray(timers.map((timer) => json(timer.retry))),
+  },
+];
+
+interface CreateStatement {
+  readonly statement: Statement;
+  readonly columns: readonly Column[];
+}
+
+/**
+ * The insert answers with one instant, from which both sides compute the due instants by the same
+ * whole-millisecond arithmetic (returning the rows would cost a row a timer), and with whether near
+ * timers were claimed: not for an owner that was declared dead meanwhile.
+ */
+function createStatement(name: string, columns: readonly Column[]): CreateStatement {
+  const stored = columns.filter((column) => column.stored);
+  const hasExpiry = columns.some(({ name }) => name === 'expires_after_ms');
+  const into = ['id', ...stored.map(({ name }) => name), ...(hasExpiry ? ['expires_at'] : [])];
+  const from = ['id', ...stored.map(({ name }) => name)].map((column) => `i.${column}`);
+  const expiry = "d.due_at + i.expires_after_ms * interval '1 millisecond'";
+  const arrays = columns.map(({ type }, index) => `$${index + 5}::${type}[]`);
+  const near = "base.owner_lives AND d.due_at <= base.at + $3::float8 * interval '1 millisecond'";
+  const text = `
+WITH base AS (
+  SELECT date_trunc('milliseconds', statement_timestamp() + interval '999 microseconds') AS at,
+    EXISTS (SELECT 1 FROM belfry.processes WHERE id = $1::bigint AND NOT dead) AS owner_lives
+), inserted AS (
+  INSERT INTO belfry.timers (next_at, due_at, created_at, owner, claim, ${into.join(', ')})
+  SELECT d.due_at, d.due_at, base.at,
+    CASE WHEN ${near} THEN $1::bigint END, CASE WHEN ${near} THEN $2::bigint END,
+    ${[...from, ...(hasExpiry ? [expiry] : [])].join(', ')}
+  FROM base,
+    unnest($4::bigint[], ${arrays.join(', ')}) AS i(id, ${columns.map((c) => c.name).join(', ')}),
+    LATERAL (SELECT greatest(base.at, CASE WHEN i.due_at_ms IS NULL
+      THEN base.at + i.delay_ms * interval '1 millisecond'
+      ELSE timestamptz 'epoch' + i.due_at_ms * interval '1 millisecond' END) AS due_at) AS d
+)
+SELECT (extract(epoch FROM at) * 1000)::bigint, owner_lives FROM base`;
+  return { statement: { name, text }, columns };
+}
+
+/** For timers that say no more than where and when, as most do: half the arrays. */
+export const createPlain = createStatement('create_timers', plainColumns);
+/** For all. */
+export const createAny = createStatement('create_full_timers', [...plainColumns, ...otherColumns]);
+
+/** Whether `createPlain` keeps all that a timer says. */
+export function isPlain({ request, retry, expiresAfterMs }: NewTimer): boolean {
+  const { timeoutMs, method, headers, body } = request;
+  return (
+    method === 'POST' &&
+    expiresAfterMs === null &&
+    timeoutMs === null &&
+    headers === null &&
+    body === null &&
+    retry === null
+  );
+}
