@@ -94,7 +94,7 @@ export function createScheduler(options: {
   random?: () => number;
 }): Scheduler {
   const { store, lease, clock, databaseClock, log, metrics } = options;
-  const { lookAheadMs, catchUpRate } = options;
+  const { lookAheadMs, catchUpRate, random = Math.random } = options;
   const holdings = createHoldings({
     rowsMax: options.heldRowsMax,
     bytesMax: options.heldBytesMax,
@@ -160,7 +160,10 @@ export function createScheduler(options: {
       // There is more. Claims are cheap in crowds: wait until there is room for one.
       return holdings.room(wantedShare) >= claimRowsMax ? 0 : pollEveryMs;
     }
-    return Math.min(pollEveryMs, Math.max(claimer.sweepDueInMs(), 10));
+    // Spread at random: of two processes that poll in step, the second finds only what came due
+    // between them (221 of 5,000 timers, 11 ms behind in 250).
+    const pollInMs = pollEveryMs * (1 - random() / 2);
+    return Math.min(pollInMs, Math.max(claimer.sweepDueInMs(), 10));
   }
 
   async function claim(

@@ -32,8 +32,7 @@ export async function sharedWork(t: TestContext, options: { timers: number }): P
   const shares = [await first.timers.metric(succeeded), await second.timers.metric(succeeded)];
   t.diagnostic(`shared ${options.timers} timers: ${shares.join(' and ')}`);
   assert.equal(Number(shares[0]) + Number(shares[1]), options.timers);
-  // How evenly is no promise: whoever polls first takes what there is room for.
-  for (const share of shares) assert.ok(share > 0, `shares: ${shares.join()}`);
+  for (const share of shares) assert.ok(share > options.timers / 20, `shares: ${shares.join()}`);
 }
 
 /** One process takes requests, another one fires: near timers and cancels go across. */
