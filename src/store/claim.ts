@@ -25,10 +25,31 @@ export interface Claimed {
 // must not give timers to an owner whom nobody can take them from. Once a statement, not once a row.
 const ownerLives = `EXISTS (SELECT 1 FROM belfry.processes p WHERE p.id = $5::bigint AND NOT p.dead)`;
 
-const claimedColumns = `t.id, t.project_id, t.next_at, t.expires_at, t.attempts, t.failures,
-    t.lost_in_row, t.append_id, t.timeout_ms, t.url, t.method, t.headers,
-    CASE WHEN octet_length(t.body) <= ${bodyInlineMax} THEN t.body END,
-    octet_length(t.body) > ${bodyInlineMax}, t.retry`;
+// What is as usual travels as null: most timers come over in four values. Instants come as whole
+// milliseconds, which cost neither side a calendar.
+const claimedColumns = [
+  't.id',
+  't.project_id',
+  "round(date_part('epoch', t.next_at) * 1000)::bigint",
+  't.url',
+  "round(date_part('epoch', t.expires_at) * 1000)::bigint",
+  'nullif(t.attempts, 0)',
+  'nullif(t.failures, 0)',
+  'nullif(t.lost_in_row, 0)',
+  'nullif(t.append_id, true)',
+  't.timeout_ms',
+  "nullif(t.method, 'POST')",
+  't.headers',
+  `CASE WHEN octet_length(t.body) <= ${bodyInlineMax} THEN t.body END`,
+  `nullif(octet_length(t.body) > ${bodyInlineMax}, false)`,
+  't.retry',
+];
+
+/** One row a claimed timer, and behind them, once they are written, one with the clock. */
+const claimedAnswer = `
+SELECT claimed.*, NULL::float8 FROM claimed
+UNION ALL
+SELECT ${claimedColumns.map(() => 'NULL').join(', ')}, date_part('epoch', clock_timestamp()) * 1000`;
 
 /**
  * The ordinary poll. Index timers_next_at serves it with a condition on both ends:
@@ -37,12 +58,16 @@ const claimedColumns = `t.id, t.project_id, t.next_at, t.expires_at, t.attempts,
  * filter over the whole index (115 ms instead of 4 ms a poll over 300,000 rows). The floor keeps it
  * from reading again through what is owned already and through dead entries that vacuum cannot
  * remove yet: with 10,000 owned an empty poll took 6.7 ms without it and 0.4 ms with it.
+ *
+ * The locked rows are then found by their place, not by id (8.0 against 9.7 µs of PostgreSQL's CPU a
+ * timer). A row that somebody else changed between snapshot and lock is not found there: whoever
+ * did wakes the scheduler after the commit, and the sweep comes by within about a second.
  */
 export const claimAhead = {
   name: 'claim_ahead',
   text: `
 WITH due AS MATERIALIZED (
-  SELECT id FROM belfry.timers
+  SELECT ctid FROM belfry.timers
   WHERE ${ownerLives} AND parked_lane IS NULL AND owner IS NULL
     AND next_at >= $1::timestamptz AND (next_at, id) > ($1::timestamptz, $2::bigint)
     AND next_at <= statement_timestamp() + $3::float8 * interval '1 millisecond'
@@ -50,11 +75,9 @@ WITH due AS MATERIALIZED (
   FOR UPDATE SKIP LOCKED
 ), claimed AS (
   UPDATE belfry.timers t SET owner = $5::bigint, claim = $6::bigint, start_marked = false
-  FROM due WHERE t.id = due.id
-  RETURNING ${claimedColumns}
-)
-SELECT (extract(epoch FROM clock_timestamp()) * 1000)::float8, claimed.*
-FROM (VALUES (1)) AS always LEFT JOIN claimed ON true`,
+  WHERE t.ctid = ANY (ARRAY(SELECT ctid FROM due))
+  RETURNING ${claimedColumns.join(', ')}
+)${claimedAnswer}`,
 };
 
 /**
@@ -71,7 +94,7 @@ export const sweep = {
   name: 'sweep',
   text: `
 WITH due AS MATERIALIZED (
-  SELECT id, owner AS old_owner, claim AS old_claim, start_marked AS was_marked,
+  SELECT ctid, id, owner AS old_owner, claim AS old_claim, start_marked AS was_marked,
     next_at AS was_due_at, lost_in_row AS lost_before, attempts AS attempts_before
   FROM belfry.timers
   WHERE ${ownerLives} AND parked_lane IS NULL
@@ -88,20 +111,19 @@ WITH due AS MATERIALIZED (
   SELECT due.*, p.id IS NOT NULL AND due.was_due_at <= p.expires_at
     AND (due.lost_before = 0 OR due.was_marked) AS lost
   FROM due LEFT JOIN belfry.processes p ON p.id = due.old_owner AND p.dead
-), lost_attempts AS (
-  INSERT INTO belfry.attempts (timer_id, project_id, recorded_at, claim, number, error_code)
-  SELECT judged.id, t.project_id, statement_timestamp(), judged.old_claim,
-    judged.attempts_before + 1, 'lost'
-  FROM judged JOIN belfry.timers t ON t.id = judged.id WHERE judged.lost
 ), claimed AS (
   UPDATE belfry.timers t SET owner = $5::bigint, claim = $6::bigint, start_marked = false,
     attempts = t.attempts + judged.lost::integer,
     lost_in_row = t.lost_in_row + judged.lost::integer
-  FROM judged WHERE t.id = judged.id
-  RETURNING ${claimedColumns}
-)
-SELECT (extract(epoch FROM clock_timestamp()) * 1000)::float8, claimed.*
-FROM (VALUES (1)) AS always LEFT JOIN claimed ON true`,
+  FROM judged WHERE t.ctid = judged.ctid
+  RETURNING ${claimedColumns.join(', ')}
+), lost_attempts AS (
+  -- Of those that were claimed only: one that changed between snapshot and lock is left.
+  INSERT INTO belfry.attempts (timer_id, project_id, recorded_at, claim, number, error_code)
+  SELECT claimed.id, claimed.project_id, statement_timestamp(), judged.old_claim,
+    judged.attempts_before + 1, 'lost'
+  FROM judged JOIN claimed ON claimed.id = judged.id WHERE judged.lost
+)${claimedAnswer}`,
 };
 
 const releaseTimers = {
@@ -127,22 +149,22 @@ SELECT body FROM belfry.timers WHERE id = $1::bigint AND owner = $2::bigint AND 
 };
 
 type ClaimedRow = readonly [
-  databaseNowMs: number,
   id: number | null,
   projectId: number,
   nextAtMs: number,
-  expiresAtMs: number | null,
-  attempts: number,
-  failures: number,
-  lostInRow: number,
-  appendId: boolean,
-  timeoutMs: number | null,
   url: string,
-  method: HttpMethod,
+  expiresAtMs: number | null,
+  attempts: number | null,
+  failures: number | null,
+  lostInRow: number | null,
+  appendId: false | null,
+  timeoutMs: number | null,
+  method: HttpMethod | null,
   headers: TimerRequest['headers'],
   body: Buffer | null,
-  bodyDeferred: boolean | null,
+  bodyDeferred: true | null,
   retry: RetryPolicy | null,
+  databaseNowMs: number | null,
 ];
 
 export interface ClaimOptions {
@@ -208,31 +230,35 @@ function claimedFrom(
   { owner, claim }: { owner: number; claim: number },
 ): Claimed {
   const timers: ClaimedTimer[] = [];
+  let databaseNowMs = -Infinity;
   for (const row of rows) {
-    if (row[1] === null) continue;
+    if (row[0] === null) {
+      databaseNowMs = row[15] ?? databaseNowMs;
+      continue;
+    }
     const request = {
-      appendId: row[8],
+      appendId: row[8] ?? true,
       timeoutMs: row[9],
-      url: row[10],
-      method: row[11],
-      headers: row[12],
-      body: row[13],
+      url: row[3],
+      method: row[10] ?? 'POST',
+      headers: row[11],
+      body: row[12],
     };
     timers.push({
-      id: timerIdFromDatabase(row[1]),
-      projectId: row[2],
+      id: timerIdFromDatabase(row[0]),
+      projectId: row[1],
       owner,
       claim,
-      nextAtMs: row[3],
+      nextAtMs: row[2],
       expiresAtMs: row[4],
-      attempts: row[5],
-      failures: row[6],
-      lostInRow: row[7],
+      attempts: row[5] ?? 0,
+      failures: row[6] ?? 0,
+      lostInRow: row[7] ?? 0,
       request,
-      bodyDeferred: row[14] === true,
-      retry: row[15],
+      bodyDeferred: row[13] ?? false,
+      retry: row[14],
       bytes: claimedBytes(request),
     });
   }
-  return { timers, databaseNowMs: rows.at(-1)?.[0] ?? -Infinity };
+  return { timers, databaseNowMs };
 }
