@@ -1,10 +1,5 @@
 import { Type, type Static } from 'typebox';
 
-/** Milliseconds of the Unix epoch as RFC 3339 text. */
-export function instantText(ms: number): string {
-  return new Date(ms).toISOString();
-}
-
 const Instant = Type.String({ format: 'date-time' });
 const nullable = <Schema extends Type.TSchema>(schema: Schema) => Type.Union([schema, Type.Null()]);
 

@@ -2,13 +2,13 @@ import type { FastifyInstance } from 'fastify';
 import { parseDue, parseSpan } from '../../core/due.ts';
 import { assertNever, BelfryError, invalidField } from '../../core/errors.ts';
 import { parseTimerId, type TimerId } from '../../core/ids.ts';
+import { instantText } from '../../core/instant.ts';
 import { parseTargetUrl } from '../../core/target.ts';
 import type { NewTimer, Timer, TimerStatus } from '../../core/timer.ts';
 import {
   CancelledTimerBody,
   CreatedTimerBody,
   CreateTimerBody,
-  instantText,
   TimerBody,
   type CreateTimerFields,
 } from '../schemas.ts';
