@@ -93,6 +93,8 @@ function parseDueAt(value: unknown, nowMs: number): Due {
 }
 
 function isCalendarDay(day: string): boolean {
+  // Every month has these (and `Date.parse` has refused a 00).
+  if (day.slice(-2) <= '28') return true;
   const midnight = new Date(`${day}T00:00:00Z`);
   return !Number.isNaN(midnight.getTime()) && midnight.toISOString().startsWith(day);
 }

@@ -33,7 +33,7 @@ export function parseTargetUrl(value: unknown, lengthMax: number): URL {
 
 /** Such a name cannot be looked up; one dot at the end, of a fully qualified name, may stand. */
 function hasEmptyLabel(hostname: string): boolean {
-  return hostname.replace(/\.$/, '').split('.').includes('');
+  return hostname === '' || hostname.startsWith('.') || hostname.includes('..');
 }
 
 /** Where an attempt goes: `origin` names the destination, `path` is what stands in the request line. */
