@@ -70,70 +70,89 @@ export function createHttpClient(options: {
 
   return {
     send(request, onResult, onFree) {
-      let controller: Dispatcher.DispatchController | undefined;
-      let settled = false;
-      let written = false;
-      let status: number | undefined;
-      let bytes = 0;
-      const timer = setTimeout(
-        () => {
-          settle({ kind: 'error', errorCode: 'timeout' });
-          controller?.abort(new Error('deadline'));
-        },
-        Math.min(request.timeoutMs, timeoutMaxMs),
-      );
-
-      function settle(result: HttpResult): void {
-        if (settled) return;
-        settled = true;
-        clearTimeout(timer);
-        onResult(result);
-      }
-
-      function settleByStatus(code: number): void {
-        const isSuccess = code >= 200 && code < 300;
-        settle({ kind: 'response', status: code, errorCode: isSuccess ? null : 'http_status' });
-      }
-
-      dispatcher.dispatch(
-        {
-          origin: request.origin,
-          path: request.path,
-          method: request.method,
-          headers: request.headers,
-          body: request.body,
-        },
-        {
-          onRequestStart(started) {
-            controller = started;
-            // Connecting may have taken long: the deadline or the lease may have ended meanwhile.
-            // After a redirect the attempt has long started and goes on.
-            if (!settled && !written && !request.mayWrite()) settle({ kind: 'not_written' });
-            if (settled) started.abort(new Error('not written'));
-            else written = true;
-          },
-          onResponseStart(_, code) {
-            if (code >= 200) status = code;
-          },
-          onResponseData(responding, chunk) {
-            bytes += chunk.length;
-            if (bytes <= responseBytesMax || status === undefined) return;
-            settleByStatus(status);
-            responding.abort(new Error('the response is longer than is read'));
-          },
-          onResponseEnd() {
-            if (status !== undefined) settleByStatus(status);
-            onFree();
-          },
-          onResponseError(_, err) {
-            settle({ kind: 'error', errorCode: attemptErrorCode(err) });
-            onFree();
-          },
-        },
-      );
+      const { origin, path, method, headers, body } = request;
+      const exchange = new Exchange(request, onResult, onFree);
+      dispatcher.dispatch({ origin, path, method, headers, body }, exchange);
     },
     close: () => agent.destroy(),
   };
+}
+
+/**
+ * One request and its response, under one deadline. Modes: waiting for a connection, written (the
+ * request is on its way), settled (the result is told; the connection may still be busy).
+ *
+ * A class for its handlers, which are one set for all requests.
+ */
+class Exchange implements Dispatcher.DispatchHandler {
+  readonly #mayWrite: () => boolean;
+  readonly #onResult: (result: HttpResult) => void;
+  readonly #onFree: () => void;
+  readonly #deadline: NodeJS.Timeout;
+  #controller: Dispatcher.DispatchController | undefined;
+  #settled = false;
+  #written = false;
+  #status: number | undefined;
+  #bytes = 0;
+
+  constructor(request: HttpRequest, onResult: (result: HttpResult) => void, onFree: () => void) {
+    this.#mayWrite = request.mayWrite;
+    this.#onResult = onResult;
+    this.#onFree = onFree;
+    this.#deadline = setTimeout(endInTime, Math.min(request.timeoutMs, timeoutMaxMs), this);
+  }
+
+  timeOut(): void {
+    this.#settle({ kind: 'error', errorCode: 'timeout' });
+    this.#controller?.abort(new Error('deadline'));
+  }
+
+  onRequestStart(started: Dispatcher.DispatchController): void {
+    this.#controller = started;
+    // Connecting may have taken long: the deadline or the lease may have ended meanwhile. After a
+    // redirect the attempt has long started and goes on.
+    if (!this.#settled && !this.#written && !this.#mayWrite())
+      this.#settle({ kind: 'not_written' });
+    if (this.#settled) started.abort(new Error('not written'));
+    else this.#written = true;
+  }
+
+  onResponseStart(_: Dispatcher.DispatchController, code: number): void {
+    if (code >= 200) this.#status = code;
+  }
+
+  onResponseData(responding: Dispatcher.DispatchController, chunk: Buffer): void {
+    this.#bytes += chunk.length;
+    if (this.#bytes <= responseBytesMax || this.#status === undefined) return;
+    this.#settleByStatus(this.#status);
+    responding.abort(new Error('the response is longer than is read'));
+  }
+
+  onResponseEnd(): void {
+    if (this.#status !== undefined) this.#settleByStatus(this.#status);
+    this.#onFree();
+  }
+
+  onResponseError(_: Dispatcher.DispatchController, err: Error): void {
+    this.#settle({ kind: 'error', errorCode: attemptErrorCode(err) });
+    this.#onFree();
+  }
+
+  #settleByStatus(status: number): void {
+    const isSuccess = status >= 200 && status < 300;
+    this.#settle({ kind: 'response', status, errorCode: isSuccess ? null : 'http_status' });
+  }
+
+  #settle(result: HttpResult): void {
+    if (this.#settled) return;
+    this.#settled = true;
+    clearTimeout(this.#deadline);
+    this.#onResult(result);
+  }
+}
+
+function endInTime(exchange: Exchange): void {
+  exchange.timeOut();
 }
 
 /** An address or a name that the guard has refused. */

@@ -73,6 +73,19 @@ export function createAttempts(options: {
   let lastChanceUnderWay = false;
   const lastChances = new Map<TimerId, (start: boolean) => void>();
 
+  async function lookAfter(holding: Holding): Promise<void> {
+    underWay += 1;
+    try {
+      await handOver(holding);
+    } catch (err) {
+      log.error({ err, timerId: holding.timer.id }, 'an attempt could not be carried through');
+      await giveBack(holding);
+    } finally {
+      underWay -= 1;
+      if (underWay === 0) onQuiet?.();
+    }
+  }
+
   function handOver(holding: Holding): Promise<void> {
     const { lostInRow } = holding.timer;
     if (lostInRow >= lostInRowMax) {
@@ -121,7 +134,7 @@ export function createAttempts(options: {
         holding.phase = 'started';
       },
     });
-    return settle(holding, outcome);
+    await settle(holding, outcome);
   }
 
   /** Makes the start of a suspicious timer durable, and fetches a body that was left behind. */
@@ -209,18 +222,7 @@ export function createAttempts(options: {
   }
 
   return {
-    begin(holding) {
-      underWay += 1;
-      handOver(holding)
-        .catch((err: unknown) => {
-          log.error({ err, timerId: holding.timer.id }, 'an attempt could not be carried through');
-          return giveBack(holding);
-        })
-        .finally(() => {
-          underWay -= 1;
-          if (underWay === 0) onQuiet?.();
-        });
-    },
+    begin: (holding) => void lookAfter(holding),
     recall(id) {
       const lastChance = lastChances.get(id);
       if (lastChance === undefined) return transport.recall(id);
