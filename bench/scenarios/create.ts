@@ -1,5 +1,5 @@
 import { alternate, recordCpu, type Bench, type Scenario } from '../harness/bench.ts';
-import { startChild } from '../harness/child.ts';
+import { startChild, type Child } from '../harness/child.ts';
 import { cpuPerTimer, startMeter, type Metered } from '../harness/processUsage.ts';
 import { startBelfry } from '../belfry.ts';
 import type { Client } from '../harness/connection.ts';
@@ -12,38 +12,56 @@ const HOUR_MS = 3_600_000;
 /**
  * Each client is its own pair of ours and floor: what the client costs is in both, so a dear one
  * hides the difference between them. `raw` is the strict one; `undici` is what a Node program uses.
+ *
+ * The second floor commits what it accepts and does nothing else: how far that is below the first
+ * is the price of durability on the machine at hand, whoever pays it.
  */
 export const create: Scenario = {
   name: 'create',
   title: `POST /timers, ${CONNECTIONS} keep-alive connections / bare Fastify POST of the same body`,
   async run(bench) {
     await using belfry = await startBelfry();
-    await using fastify = await startChild<BareFastifyHandlers>(
-      new URL('../floors/bareFastify.ts', import.meta.url),
-    );
-    const floorPort = await fastify.call('listen');
-    const floorMetered = { belfry: { kind: 'process', pid: fastify.pid } as const };
+    await using fastify = await startBareFastify();
+    await using keeping = await startBareFastify();
+    await keeping.call('keepIn', belfry.databaseUrl);
+    const targets = {
+      ours: { port: belfry.port, metered: belfry.metered },
+      floor: await floorOf(fastify),
+      durable: await floorOf(keeping, belfry.metered.postgres),
+    };
     const durationMs = bench.size(6_000, 1_000);
 
     for (const client of ['raw', 'undici'] as const) {
-      const ours = () => createFor(bench, { ...belfry, client, durationMs });
-      const floor = () =>
-        createFor(bench, { port: floorPort, metered: floorMetered, client, durationMs });
-      await ours();
-      await floor();
-      for (const run of bench.runs) {
-        const [service, bare] = await alternate(run, ours, floor);
+      const run = (target: keyof typeof targets) => () =>
+        createFor(bench, { ...targets[target], client, durationMs });
+      for (const target of ['ours', 'floor', 'durable'] as const) await run(target)();
+      for (const number of bench.runs) {
+        const [service, bare] = await alternate(number, run('ours'), run('floor'));
+        const durable = await run('durable')();
         const bars = [{ of: 'ratio', atLeast: 0.8 }] as const;
-        const pair = (name: string, of: (created: Created) => number) =>
-          ({ name: `${client}: ${name}`, ours: of(service), floor: of(bare) }) as const;
-        bench.record({ ...pair('timers', (made) => made.perSecond), unit: '/s', bars });
+        const pair = (name: string, of: (created: Created) => number, floor = bare) =>
+          ({ name: `${client}: ${name}`, ours: of(service), floor: of(floor) }) as const;
+        const perSecond = (made: Created) => made.perSecond;
+        bench.record({ ...pair('timers', perSecond), unit: '/s', bars });
+        bench.record({ ...pair('timers / durable floor', perSecond, durable), unit: '/s' });
         bench.record({ ...pair('latency p50', (made) => made.latency.p50), unit: 'ms' });
         bench.record({ ...pair('latency p99', (made) => made.latency.p99), unit: 'ms' });
         recordCpu(bench, `${client}: `, service.cpu, bare.cpu);
+        recordCpu(bench, `${client} / durable floor: `, service.cpu, durable.cpu);
       }
     }
   },
 };
+
+function startBareFastify(): Promise<Child<BareFastifyHandlers>> {
+  return startChild<BareFastifyHandlers>(new URL('../floors/bareFastify.ts', import.meta.url));
+}
+
+async function floorOf(fastify: Child<BareFastifyHandlers>, postgres?: Metered) {
+  const belfry = { kind: 'process', pid: fastify.pid } as const;
+  const metered = { belfry, ...(postgres === undefined ? {} : { postgres }) };
+  return { port: await fastify.call('listen'), metered };
+}
 
 /** Closed loop for a time, with the CPU that every process took. */
 export async function createFor(
