@@ -41,6 +41,8 @@ function farTimer(): NewTimer {
       timeoutMs: null,
     },
     retry: null,
+    labels: null,
+    metadata: null,
   };
 }
 

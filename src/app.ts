@@ -242,9 +242,13 @@ async function start(
         return { ...stored.timer, status: visibleStatus(stored, started) };
       },
       cancel: canceller.cancel,
-      judgeTarget: guard.judgeHost,
-      nowMs,
-      urlLengthMax: config.api.urlLengthMax,
+      rules: {
+        judgeTarget: guard.judgeHost,
+        nowMs,
+        urlLengthMax: config.api.urlLengthMax,
+        timeoutMaxMs: config.delivery.timeoutMaxMs,
+        retryDefaults: config.delivery.retry,
+      },
     },
     operations: {
       ready: createReadiness({

@@ -126,6 +126,11 @@ const deliverySettings = {
     '3',
     'Seconds that an attempt may take in all: connecting, sending, and the whole response.',
   ),
+  MAX_TIMEOUT: setting(
+    take.decimal(0.001, 86_400, seconds),
+    '900',
+    'Largest `timeout` that a timer may ask for in place of WEBHOOK_TIMEOUT, in seconds.',
+  ),
   ALLOW_REDIRECTS: setting(
     take.trueOrFalse,
     'false',
@@ -174,6 +179,10 @@ const retrySettings = {
     take.decimal(0, 1),
     '0.2',
     'Share by which each wait is spread at random, both ways.',
+  ),
+  RETRY_MAX_AGE: optional(
+    take.decimal(0, 3_155_760_000, seconds),
+    'Seconds after a timer was due from which on it is not tried again. Unset: no such bound.',
   ),
 } as const satisfies SettingTable;
 
@@ -262,6 +271,7 @@ export interface Config {
   };
   readonly delivery: {
     readonly timeoutMs: number;
+    readonly timeoutMaxMs: number;
     readonly allowRedirects: boolean;
     readonly allowTargets: readonly AllowedTarget[];
     readonly concurrency: number;
@@ -321,6 +331,7 @@ export function readConfig(
     },
     delivery: {
       timeoutMs: Math.ceil(get('WEBHOOK_TIMEOUT') * 1_000),
+      timeoutMaxMs: Math.ceil(get('MAX_TIMEOUT') * 1_000),
       allowRedirects: get('ALLOW_REDIRECTS'),
       allowTargets: get('ALLOW_TARGETS'),
       concurrency: get('CONCURRENCY'),
@@ -331,6 +342,7 @@ export function readConfig(
         factor: get('RETRY_FACTOR'),
         capMs: get('RETRY_CAP') * 1_000,
         jitter: get('RETRY_JITTER'),
+        ageMaxMs: millisecondsOf(get('RETRY_MAX_AGE')),
       },
     },
     scheduler: {
@@ -373,6 +385,10 @@ function urlFromParts(
   url.username = encodeURIComponent(get('POSTGRES_USER'));
   if (password !== undefined) url.password = encodeURIComponent(password);
   return url.href;
+}
+
+function millisecondsOf(given: number | undefined): number | null {
+  return given === undefined ? null : given * 1_000;
 }
 
 function isLoopback(host: string): boolean {

@@ -4,8 +4,8 @@ const Instant = Type.String({ format: 'date-time' });
 const nullable = <Schema extends Type.TSchema>(schema: Schema) => Type.Union([schema, Type.Null()]);
 
 /**
- * The body of `POST /timers`. The fields of time are cast by core/due, more permissively than a
- * schema can say; what is not listed is refused.
+ * The body of `POST /timers`. Its fields are read by core, whose messages say what each takes and
+ * which casts time more permissively than a schema can say; what is not listed is refused.
  */
 export const CreateTimerBody = Type.Object(
   {
@@ -17,20 +17,18 @@ export const CreateTimerBody = Type.Object(
     due_at: Type.Unknown(),
     expires_after: Type.Unknown(),
     append_id: Type.Boolean(),
+    method: Type.Unknown(),
+    headers: Type.Unknown(),
+    body: Type.Unknown(),
+    body_base64: Type.Unknown(),
+    json: Type.Unknown(),
+    timeout: Type.Unknown(),
+    retry: Type.Unknown(),
+    labels: Type.Unknown(),
+    metadata: Type.Unknown(),
   },
   { additionalProperties: false, required: [] },
 );
-
-export interface CreateTimerFields {
-  readonly url?: unknown;
-  readonly hours?: unknown;
-  readonly minutes?: unknown;
-  readonly seconds?: unknown;
-  readonly delay?: unknown;
-  readonly due_at?: unknown;
-  readonly expires_after?: unknown;
-  readonly append_id?: boolean;
-}
 
 export const CreatedTimerBody = Type.Object({
   id: Type.Integer(),
@@ -52,12 +50,34 @@ export const AttemptBody = Type.Object({
   lost: Type.Boolean(),
 });
 
+const RetryBody = Type.Object({
+  max_attempts: Type.Integer(),
+  base: Type.Number(),
+  factor: Type.Number(),
+  cap: Type.Number(),
+  jitter: Type.Number(),
+  max_age: nullable(Type.Number()),
+});
+
+const HeadersBody = Type.Record(
+  Type.String(),
+  Type.Union([Type.String(), Type.Array(Type.String())]),
+);
+
 export const TimerBody = Type.Object({
   id: Type.Integer(),
   time_left: Type.Number(),
   status: Type.String(),
   url: Type.String(),
   method: Type.String(),
+  headers: nullable(HeadersBody),
+  body: Type.Optional(Type.String()),
+  body_base64: Type.Optional(Type.String()),
+  append_id: Type.Boolean(),
+  timeout: nullable(Type.Number()),
+  retry: nullable(RetryBody),
+  labels: Type.Array(Type.String()),
+  metadata: Type.Unknown(),
   due_at: Instant,
   created_at: Instant,
   expires_at: nullable(Instant),

@@ -28,7 +28,7 @@ export interface AttemptRecord {
 }
 
 /** Why a timer ended as `failed`. */
-export type FailureCode = 'attempts_exhausted' | 'gone' | 'expired' | 'attempts_lost';
+export type FailureCode = 'attempts_exhausted' | 'too_old' | 'gone' | 'expired' | 'attempts_lost';
 
 /** What a delivery hands back: an attempt, or word that none was started. */
 export type Outcome =
@@ -52,19 +52,25 @@ const httpGone = 410;
 
 /**
  * Decides after an attempt: any 2xx succeeds; 410 means that the receiver is gone for good; all
- * else is tried again until the policy's attempts are used up. `failures` counts this one too.
+ * else is tried again until the policy's attempts are used up, or the next one would come too late.
+ * `failures` counts this one too; `ageMs` is how long ago the timer was due at the attempt's end.
  */
 export function judgeAttempt(options: {
   attempt: AttemptRecord;
   failures: number;
+  ageMs: number;
   policy: RetryPolicy;
   random: () => number;
 }): Verdict {
-  const { attempt, failures, policy, random } = options;
+  const { attempt, failures, ageMs, policy, random } = options;
   if (attempt.errorCode === null) return { kind: 'succeeded' };
   if (attempt.status === httpGone) return { kind: 'failed', code: 'gone' };
   if (failures >= policy.attemptsMax) return { kind: 'failed', code: 'attempts_exhausted' };
-  return { kind: 'retry', delayMs: retryDelayMs(policy, failures, random) };
+  const delayMs = retryDelayMs(policy, failures, random);
+  if (policy.ageMaxMs !== null && ageMs + delayMs > policy.ageMaxMs) {
+    return { kind: 'failed', code: 'too_old' };
+  }
+  return { kind: 'retry', delayMs };
 }
 
 /** The timer's status once the verdict is recorded. */

@@ -1,3 +1,6 @@
+import { horizonMs, parseSpan } from './due.ts';
+import { invalidField } from './errors.ts';
+
 /** How failed attempts are repeated. Durations in milliseconds. */
 export interface RetryPolicy {
   /** Attempts in all, the first included; 1 means never again. */
@@ -10,6 +13,60 @@ export interface RetryPolicy {
   readonly capMs: number;
   /** Share by which a wait is moved at random, both ways: 0.2 is ±20 %. */
   readonly jitter: number;
+  /** No attempt is made later than this after the timer was due; null for no such bound. */
+  readonly ageMaxMs: number | null;
+}
+
+const fields = ['max_attempts', 'base', 'factor', 'cap', 'jitter', 'max_age'] as const;
+
+/**
+ * Reads the `retry` of a create request; what it leaves out is as the service has it. Null when it is
+ * not given. `base`, `cap` and `max_age` are seconds or ISO 8601 durations.
+ * @throws BelfryError `validation_failed` that names `retry` or `retry.<field>`.
+ */
+export function parseRetryPolicy(value: unknown, defaults: RetryPolicy): RetryPolicy | null {
+  if (value === undefined) return null;
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) {
+    throw invalidField('retry', `must be an object of ${fields.join(', ')}`);
+  }
+  const given = new Map<string, unknown>(Object.entries(value));
+  for (const name of given.keys()) {
+    if (!fields.some((field) => field === name)) {
+      throw invalidField(`retry.${name.slice(0, 80)}`, `is not one of ${fields.join(', ')}`);
+    }
+  }
+  const read = <Value>(name: (typeof fields)[number], fallback: Value, parse: Parse<Value>) =>
+    given.has(name) ? parse(`retry.${name}`, given.get(name)) : fallback;
+  return {
+    attemptsMax: read('max_attempts', defaults.attemptsMax, number(1, 100, true)),
+    baseMs: read('base', defaults.baseMs, span(1, day)),
+    factor: read('factor', defaults.factor, number(1, 100)),
+    capMs: read('cap', defaults.capMs, span(1, 365 * day)),
+    jitter: read('jitter', defaults.jitter, number(0, 1)),
+    ageMaxMs: read<number | null>('max_age', defaults.ageMaxMs, span(0, horizonMs)),
+  };
+}
+
+type Parse<Value> = (field: string, value: unknown) => Value;
+const day = 86_400_000;
+
+function number(min: number, max: number, isWhole = false): Parse<number> {
+  return (field, value) => {
+    const isOne = typeof value === 'number' && value >= min && value <= max;
+    if (!isOne || (isWhole && !Number.isInteger(value))) {
+      throw invalidField(field, `must be a ${isWhole ? 'whole ' : ''}number from ${min} to ${max}`);
+    }
+    return value;
+  };
+}
+
+function span(minMs: number, maxMs: number): Parse<number> {
+  return (field, value) => {
+    const ms = parseSpan(field, value);
+    if (ms < minMs) throw invalidField(field, `must be at least ${minMs / 1_000} s`);
+    if (ms > maxMs) throw invalidField(field, `must be at most ${maxMs / 1_000} s`);
+    return ms;
+  };
 }
 
 /**

@@ -1,3 +1,4 @@
+import type { Json } from './annotations.ts';
 import type { AttemptErrorCode, FailureCode } from './attempt.ts';
 import type { Due } from './due.ts';
 import type { TimerId } from './ids.ts';
@@ -31,6 +32,8 @@ export interface NewTimer {
   readonly request: TimerRequest;
   /** Null for the service's defaults. */
   readonly retry: RetryPolicy | null;
+  readonly labels: readonly string[] | null;
+  readonly metadata: Json;
 }
 
 /** A timer as it is read back. Instants are milliseconds of the Unix epoch. */
@@ -38,8 +41,10 @@ export interface Timer {
   readonly id: TimerId;
   readonly projectId: number;
   readonly status: TimerStatus;
-  readonly url: string;
-  readonly method: HttpMethod;
+  readonly request: TimerRequest;
+  readonly retry: RetryPolicy | null;
+  readonly labels: readonly string[] | null;
+  readonly metadata: Json;
   readonly createdAtMs: number;
   readonly dueAtMs: number;
   /** When the next attempt is due; null once finished. */
@@ -69,6 +74,8 @@ export interface ClaimedTimer {
   readonly owner: number;
   readonly claim: number;
   readonly nextAtMs: number;
+  /** When the first attempt was due; `nextAtMs` until there is a retry. */
+  readonly dueAtMs: number;
   readonly expiresAtMs: number | null;
   /** Attempts so far, lost ones included; failures that count for the retry policy; lost in a row. */
   readonly attempts: number;

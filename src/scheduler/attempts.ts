@@ -151,7 +151,14 @@ export function createAttempts(options: {
       case 'attempted': {
         const { attempt } = outcome;
         const policy = timer.retry ?? retryDefaults;
-        const verdict = judgeAttempt({ attempt, failures: timer.failures + 1, policy, random });
+        const ageMs = attempt.startedAtMs + attempt.durationMs - timer.dueAtMs;
+        const verdict = judgeAttempt({
+          attempt,
+          failures: timer.failures + 1,
+          ageMs,
+          policy,
+          random,
+        });
         observe(timer, attempt, verdict);
         return record(holding, verdict, attempt);
       }

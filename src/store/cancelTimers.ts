@@ -46,10 +46,11 @@ WITH input AS MATERIALIZED (
   SELECT id, project_id, statement_timestamp(), claim, attempts + 1, 'lost' FROM judged WHERE lost
 )
 INSERT INTO belfry.history (id, project_id, finished_at, due_at, created_at, expires_at,
-  attempts, timeout_ms, append_id, status, failure_code, url, method, headers, body, retry, labels)
+  attempts, timeout_ms, append_id, status, failure_code, url, method, headers, body, retry, labels,
+    metadata)
 SELECT id, project_id, statement_timestamp(), due_at, created_at, expires_at,
   attempts + lost::integer, timeout_ms, append_id, 'cancelled', NULL, url, method, headers, body,
-  retry, labels
+  retry, labels, metadata
 FROM judged
 RETURNING id, project_id`,
 };

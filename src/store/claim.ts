@@ -32,6 +32,7 @@ const claimedColumns = [
   't.project_id',
   "round(date_part('epoch', t.next_at) * 1000)::bigint",
   't.url',
+  "CASE WHEN t.due_at <> t.next_at THEN round(date_part('epoch', t.due_at) * 1000)::bigint END",
   "round(date_part('epoch', t.expires_at) * 1000)::bigint",
   'nullif(t.attempts, 0)',
   'nullif(t.failures, 0)',
@@ -153,6 +154,7 @@ type ClaimedRow = readonly [
   projectId: number,
   nextAtMs: number,
   url: string,
+  dueAtMs: number | null,
   expiresAtMs: number | null,
   attempts: number | null,
   failures: number | null,
@@ -233,16 +235,16 @@ function claimedFrom(
   let databaseNowMs = -Infinity;
   for (const row of rows) {
     if (row[0] === null) {
-      databaseNowMs = row[15] ?? databaseNowMs;
+      databaseNowMs = row[16] ?? databaseNowMs;
       continue;
     }
     const request = {
-      appendId: row[8] ?? true,
-      timeoutMs: row[9],
+      appendId: row[9] ?? true,
+      timeoutMs: row[10],
       url: row[3],
-      method: row[10] ?? 'POST',
-      headers: row[11],
-      body: row[12],
+      method: row[11] ?? 'POST',
+      headers: row[12],
+      body: row[13],
     };
     timers.push({
       id: timerIdFromDatabase(row[0]),
@@ -250,13 +252,14 @@ function claimedFrom(
       owner,
       claim,
       nextAtMs: row[2],
-      expiresAtMs: row[4],
-      attempts: row[5] ?? 0,
-      failures: row[6] ?? 0,
-      lostInRow: row[7] ?? 0,
+      dueAtMs: row[4] ?? row[2],
+      expiresAtMs: row[5],
+      attempts: row[6] ?? 0,
+      failures: row[7] ?? 0,
+      lostInRow: row[8] ?? 0,
       request,
-      bodyDeferred: row[13] ?? false,
-      retry: row[14],
+      bodyDeferred: row[14] ?? false,
+      retry: row[15],
       bytes: claimedBytes(request),
     });
   }

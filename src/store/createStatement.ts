@@ -8,6 +8,8 @@ interface Column {
   readonly type: string;
   /** Goes into the table's column of that name; the others only serve to compute instants. */
   readonly stored: boolean;
+  /** What is stored, where it is not the value itself. */
+  readonly expression?: string;
   readonly encode: (timers: readonly NewTimer[]) => string;
 }
 
@@ -85,6 +87,21 @@ const otherColumns: readonly Column[] = [
     stored: true,
     encode: (timers) => textArray(timers.map((timer) => json(timer.retry))),
   },
+  {
+    name: 'labels',
+    type: 'jsonb',
+    stored: true,
+    // Arrays of different lengths do not fit into one array.
+    expression:
+      'CASE WHEN i.labels IS NOT NULL THEN ARRAY(SELECT jsonb_array_elements_text(i.labels)) END',
+    encode: (timers) => textArray(timers.map((timer) => json(timer.labels))),
+  },
+  {
+    name: 'metadata',
+    type: 'jsonb',
+    stored: true,
+    encode: (timers) => textArray(timers.map((timer) => json(timer.metadata))),
+  },
 ];
 
 interface CreateStatement {
@@ -101,7 +118,7 @@ function createStatement(name: string, columns: readonly Column[]): CreateStatem
   const stored = columns.filter((column) => column.stored);
   const hasExpiry = columns.some(({ name }) => name === 'expires_after_ms');
   const into = ['id', ...stored.map(({ name }) => name), ...(hasExpiry ? ['expires_at'] : [])];
-  const from = ['id', ...stored.map(({ name }) => name)].map((column) => `i.${column}`);
+  const from = ['i.id', ...stored.map(({ name, expression }) => expression ?? `i.${name}`)];
   const expiry = "d.due_at + i.expires_after_ms * interval '1 millisecond'";
   const arrays = columns.map(({ type }, index) => `$${index + 5}::${type}[]`);
   const near = "base.owner_lives AND d.due_at <= base.at + $3::float8 * interval '1 millisecond'";
@@ -130,7 +147,8 @@ export const createPlain = createStatement('create_timers', plainColumns);
 export const createAny = createStatement('create_full_timers', [...plainColumns, ...otherColumns]);
 
 /** Whether `createPlain` keeps all that a timer says. */
-export function isPlain({ request, retry, expiresAfterMs }: NewTimer): boolean {
+export function isPlain(timer: NewTimer): boolean {
+  const { request, retry, labels, metadata, expiresAfterMs } = timer;
   const { timeoutMs, method, headers, body } = request;
   return (
     method === 'POST' &&
@@ -138,6 +156,8 @@ export function isPlain({ request, retry, expiresAfterMs }: NewTimer): boolean {
     timeoutMs === null &&
     headers === null &&
     body === null &&
-    retry === null
+    retry === null &&
+    labels === null &&
+    metadata === null
   );
 }

@@ -38,10 +38,11 @@ WITH input AS MATERIALIZED (
     i.http_status, i.error_code
 ), history AS (
   INSERT INTO belfry.history (id, project_id, finished_at, due_at, created_at, expires_at,
-    attempts, timeout_ms, append_id, status, failure_code, url, method, headers, body, retry, labels)
+    attempts, timeout_ms, append_id, status, failure_code, url, method, headers, body, retry, labels,
+    metadata)
   SELECT id, project_id, at, due_at, created_at, expires_at,
     attempts + (started_at IS NOT NULL)::integer, timeout_ms, append_id, status, failure_code,
-    url, method, headers, body, retry, labels
+    url, method, headers, body, retry, labels, metadata
   FROM finished
 ), retried AS (
   UPDATE belfry.timers t SET owner = NULL, claim = NULL, start_marked = false, lost_in_row = 0,

@@ -1,6 +1,8 @@
+import type { Json } from '../core/annotations.ts';
 import type { AttemptErrorCode, FailureCode } from '../core/attempt.ts';
 import { timerIdFromDatabase, type TimerId } from '../core/ids.ts';
-import type { Attempt, HttpMethod, Timer, TimerStatus } from '../core/timer.ts';
+import type { RetryPolicy } from '../core/retryPolicy.ts';
+import type { Attempt, HttpMethod, Timer, TimerRequest, TimerStatus } from '../core/timer.ts';
 import type { Database } from './database.ts';
 
 /** A timer as it stands in the database, and who holds it. */
@@ -21,12 +23,13 @@ const readTimer = {
   text: `
 WITH found AS (
   SELECT id, project_id, CASE WHEN attempts = 0 THEN 'pending' ELSE 'retrying' END AS status,
-    url, method, created_at, due_at, next_at, expires_at, NULL::timestamptz AS finished_at,
+    url, method, headers, body, append_id, timeout_ms, retry, labels, metadata,
+    created_at, due_at, next_at, expires_at, NULL::timestamptz AS finished_at,
     NULL::text AS failure_code, owner
   FROM belfry.timers WHERE id = $1::bigint AND project_id = $2::bigint
   UNION ALL
-  SELECT id, project_id, status, url, method, created_at, due_at, NULL, expires_at, finished_at,
-    failure_code, NULL
+  SELECT id, project_id, status, url, method, headers, body, append_id, timeout_ms, retry, labels,
+    metadata, created_at, due_at, NULL, expires_at, finished_at, failure_code, NULL
   FROM belfry.history WHERE id = $1::bigint AND project_id = $2::bigint
 )
 SELECT f.id, f.project_id, f.status, f.url, f.method, f.created_at, f.due_at, f.next_at,
@@ -39,7 +42,8 @@ SELECT f.id, f.project_id, f.status, f.url, f.method, f.created_at, f.due_at, f.
       'number', a.number, 'startedAtMs', extract(epoch FROM a.started_at) * 1000,
       'latenessMs', a.lateness_ms, 'durationMs', a.duration_ms, 'status', a.status,
       'errorCode', a.error_code) ORDER BY a.number)
-    FROM belfry.attempts a WHERE a.timer_id = f.id)
+    FROM belfry.attempts a WHERE a.timer_id = f.id),
+  f.headers, f.body, f.append_id, f.timeout_ms, f.retry, f.labels, f.metadata
 FROM found f LEFT JOIN belfry.processes p ON p.id = f.owner`,
 };
 
@@ -60,6 +64,13 @@ type ReadRow = readonly [
   ownerLapsedMs: number | null,
   dueInMs: number,
   attempts: (Attempt & { errorCode: AttemptErrorCode | null })[] | null,
+  headers: TimerRequest['headers'],
+  body: Buffer | null,
+  appendId: boolean,
+  timeoutMs: number | null,
+  retry: RetryPolicy | null,
+  labels: readonly string[] | null,
+  metadata: Json,
 ];
 
 export function createTimerReader(database: Database) {
@@ -73,8 +84,17 @@ export function createTimerReader(database: Database) {
           id: timerIdFromDatabase(row[0]),
           projectId: row[1],
           status: row[2],
-          url: row[3],
-          method: row[4],
+          request: {
+            url: row[3],
+            method: row[4],
+            headers: row[16],
+            body: row[17],
+            appendId: row[18],
+            timeoutMs: row[19],
+          },
+          retry: row[20],
+          labels: row[21],
+          metadata: row[22],
           createdAtMs: row[5],
           dueAtMs: row[6],
           nextAtMs: row[7],

@@ -47,13 +47,47 @@ const hotFields = fc.record(
     expires_after: span,
     append_id: fc.oneof(fc.boolean(), anything),
     __proto__: anything,
-    labels: anything,
-    body: anything,
+    method: fc.oneof(fc.constantFrom('GET', 'PUT'), anything),
+    headers: fc.oneof(
+      fc.dictionary(
+        fc.oneof(fc.constantFrom('x-a', 'host', 'Webhook-Id', 'Content-Type'), fc.string()),
+        fc.oneof(fc.string({ unit: 'binary' }), fc.array(fc.string()), anything),
+      ),
+      anything,
+    ),
+    body: fc.oneof(fc.string({ unit: 'binary' }), anything),
+    body_base64: fc.oneof(fc.base64String(), anything),
+    json: anything,
+    timeout: span,
+    retry: fc.oneof(
+      fc.record(
+        {
+          max_attempts: number,
+          base: span,
+          factor: number,
+          cap: span,
+          jitter: number,
+          max_age: span,
+        },
+        { requiredKeys: [] },
+      ),
+      anything,
+    ),
+    labels: fc.oneof(fc.array(fc.string({ unit: 'binary' })), anything),
+    metadata: anything,
   },
   { requiredKeys: [] },
 );
 const likely = fc.record(
-  { url: fc.constant(`${receiver.url}/x`), delay: span, expires_after: span },
+  {
+    url: fc.constant(`${receiver.url}/x`),
+    delay: span,
+    expires_after: span,
+    labels: fc.array(fc.string({ minLength: 1 }), { maxLength: 4 }),
+    metadata: anything,
+    json: anything,
+    headers: fc.dictionary(fc.constantFrom('x-a', 'x-b'), fc.string()),
+  },
   { requiredKeys: ['url'] },
 );
 const bodies = fc.oneof(

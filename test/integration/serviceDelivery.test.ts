@@ -136,7 +136,7 @@ test('a retry can be cancelled: no further attempt, the earlier ones stay listed
 });
 
 test('a receiver that does not answer is given up after the timeout', async () => {
-  const retry = { attemptsMax: 1, baseMs: 1, factor: 1, capMs: 1, jitter: 0 };
+  const retry = { attemptsMax: 1, baseMs: 1, factor: 1, capMs: 1, jitter: 0, ageMaxMs: null };
   const [own = 0] = await insertTimers(db.database, [
     newTimer({ retry, request: { url: `${receiver.url}/hold`, timeoutMs: 300 } }),
   ]);
@@ -150,7 +150,7 @@ test('a receiver that does not answer is given up after the timeout', async () =
 });
 
 test('what is refused and what is not there is told apart', async () => {
-  const retry = { attemptsMax: 1, baseMs: 1, factor: 1, capMs: 1, jitter: 0 };
+  const retry = { attemptsMax: 1, baseMs: 1, factor: 1, capMs: 1, jitter: 0, ageMaxMs: null };
   const cases: [string, string][] = [
     ['http://127.0.0.1:9/x', 'connection_refused'],
     ['http://10.0.0.1/x', 'target_not_allowed'],

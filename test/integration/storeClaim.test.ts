@@ -162,7 +162,7 @@ test('a claimed timer carries its whole request; only a body over 16 KiB is left
     appendId: false,
     timeoutMs: 1_500,
   };
-  const retry = { attemptsMax: 2, baseMs: 1, factor: 2, capMs: 3, jitter: 0.5 };
+  const retry = { attemptsMax: 2, baseMs: 1, factor: 2, capMs: 3, jitter: 0.5, ageMaxMs: 9 };
   const bodies = [
     null,
     Buffer.alloc(0),

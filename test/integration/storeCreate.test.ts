@@ -84,7 +84,7 @@ test('the request is stored as it was given, whatever characters are in it', asy
     appendId: false,
     timeoutMs: 12_345,
   };
-  const retry = { attemptsMax: 2, baseMs: 1.5, factor: 1, capMs: 3, jitter: 0 };
+  const retry = { attemptsMax: 2, baseMs: 1.5, factor: 1, capMs: 3, jitter: 0, ageMaxMs: null };
   const empty = newTimer({ request: { body: Buffer.alloc(0), url: 'NULL', headers: {} } });
   const [id = 0, emptyId = 0] = await insertTimers(database, [newTimer({ request, retry }), empty]);
   const { hot } = await storedAs(database, id);

@@ -9,6 +9,7 @@ const policies = fc.record({
   factor: fc.double({ min: 1, max: 100, noNaN: true }),
   capMs: fc.double({ min: 1, max: 31_536_000_000, noNaN: true }),
   jitter: fc.double({ min: 0, max: 1, noNaN: true }),
+  ageMaxMs: fc.constant(null),
 });
 const failures = fc.integer({ min: 1, max: 100 });
 // As Math.random: 1 is not among them.

@@ -28,6 +28,8 @@ export function newTimer(
     due: { kind: 'after', delayMs },
     expiresAfterMs: null,
     retry: null,
+    labels: null,
+    metadata: null,
     ...rest,
     request: {
       url: 'http://127.0.0.1:9/x',

@@ -9,9 +9,15 @@ const policy: RetryPolicy = {
   factor: 4,
   capMs: 21_600_000,
   jitter: 0,
+  ageMaxMs: null,
 };
 
-function judge(attempt: Partial<AttemptRecord>, failures = 1, over: Partial<RetryPolicy> = {}) {
+function judge(
+  attempt: Partial<AttemptRecord>,
+  failures = 1,
+  over: Partial<RetryPolicy> = {},
+  ageMs = 0,
+) {
   return judgeAttempt({
     attempt: {
       startedAtMs: 0,
@@ -22,6 +28,7 @@ function judge(attempt: Partial<AttemptRecord>, failures = 1, over: Partial<Retr
       ...attempt,
     },
     failures,
+    ageMs,
     policy: { ...policy, ...over },
     random: () => 0.5,
   });
@@ -67,4 +74,12 @@ test('a verdict tells the status of the timer', () => {
   assert.equal(statusAfter({ kind: 'succeeded' }), 'succeeded');
   assert.equal(statusAfter({ kind: 'failed', code: 'gone' }), 'failed');
   assert.equal(statusAfter({ kind: 'retry', delayMs: 1 }), 'retrying');
+});
+
+test('no attempt is made later than the policy allows after the timer was due', () => {
+  const failed = { status: 500, errorCode: 'http_status' } as const;
+  const over = { ageMaxMs: 60_000 };
+  assert.deepEqual(judge(failed, 1, over, 55_000), { kind: 'retry', delayMs: 5_000 });
+  assert.deepEqual(judge(failed, 1, over, 55_001), { kind: 'failed', code: 'too_old' });
+  assert.deepEqual(judge(failed, 1, { ageMaxMs: 0 }), { kind: 'failed', code: 'too_old' });
 });

@@ -10,6 +10,7 @@ export function claimedTimer(
     owner: 1,
     claim: 1,
     nextAtMs: 0,
+    dueAtMs: over.nextAtMs ?? 0,
     expiresAtMs: null,
     attempts: 0,
     failures: 0,
