@@ -160,6 +160,7 @@ export function createScheduler(options: {
       // There is more. Claims are cheap in crowds: wait until there is room for one.
       return holdings.room(wantedShare) >= claimRowsMax ? 0 : pollEveryMs;
     }
+    if (ahead > 0) await claimer.sampleClock();
     // Spread at random: of two processes that poll in step, the second finds only what came due
     // between them (221 of 5,000 timers, 11 ms behind in 250).
     const pollInMs = pollEveryMs * (1 - random() / 2);

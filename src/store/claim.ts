@@ -127,6 +127,11 @@ WITH due AS MATERIALIZED (
 )${claimedAnswer}`,
 };
 
+const readClock = {
+  name: 'read_clock',
+  text: `SELECT date_part('epoch', clock_timestamp()) * 1000`,
+};
+
 const releaseTimers = {
   name: 'release_timers',
   text: `
@@ -191,6 +196,11 @@ export function createClaimStore(database: Database) {
     async sweep(options: ClaimOptions & { lostClaims: readonly number[] }): Promise<Claimed> {
       const values = [...valuesOf(options), options.lostClaims];
       return claimedFrom(await database.query<ClaimedRow>(sweep, values), options);
+    },
+    /** The database's clock, in milliseconds of the Unix epoch with fractions. */
+    async readClock(): Promise<number> {
+      const [row] = await database.query<[number]>(readClock);
+      return row?.[0] ?? -Infinity;
     },
     /** Gives timers back unstarted; resolves with those that were still ours. */
     async release(timers: readonly Fence[]): Promise<TimerId[]> {

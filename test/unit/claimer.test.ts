@@ -30,6 +30,7 @@ function setUp(options: { catchUpRate?: number } = {}) {
   const store: ClaimStore = {
     claimAhead: (ask) => answer('claimAhead', ask),
     sweep: (ask) => answer('sweep', ask),
+    readClock: () => Promise.resolve(databaseNowMs()),
     declareDead: () => Promise.resolve(void calls.push('declareDead')).then(() => []),
     forget: () => Promise.resolve(void calls.push('forget')),
   };

@@ -113,6 +113,8 @@ export function schedulerWorld(
           deadOwners.has(row.owner) ||
           (row.owner === ask.owner && ask.lostClaims.includes(row.claim ?? -1)),
       ),
+    readClock: () =>
+      storeError === undefined ? Promise.resolve(sampled()) : Promise.reject(storeError),
     declareDead: () => Promise.resolve([]),
     forget: () => Promise.resolve(),
     markStart: (timer) => Promise.resolve(isFenced(timer)),
