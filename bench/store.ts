@@ -86,11 +86,18 @@ export interface OwnedEnd {
   readonly id: number;
 }
 
+/** A process that lives for another hour: only such a one is given timers. */
+export async function registerProcess(belfry: Belfry, id: number): Promise<void> {
+  await belfry.query(
+    `INSERT INTO belfry.processes (id, expires_at, host, pid)
+     VALUES ($1, clock_timestamp() + interval '1 hour', 'bench', 1)`,
+    [id],
+  );
+}
+
 /** Timers of the last minute, owned by a process that lives for another hour and does nothing. */
 export async function seedOwned(belfry: Belfry, count: number): Promise<OwnedEnd> {
-  await belfry.query(`
-INSERT INTO belfry.processes (id, expires_at, host, pid)
-VALUES (${IDLE_OWNER}, clock_timestamp() + interval '1 hour', 'bench', 1)`);
+  await registerProcess(belfry, IDLE_OWNER);
   await belfry.query(INSERT_OWNED, [count]);
   await belfry.query('VACUUM (ANALYZE) belfry.timers');
   const { rows } = await belfry.query(`
