@@ -17,6 +17,7 @@ import { claimedBytesMax, createClaimStore } from './store/claim.ts';
 import { createTimerCreator } from './store/createTimers.ts';
 import { createDatabase } from './store/database.ts';
 import { createGiveBackStore } from './store/giveBacks.ts';
+import { createIdempotencyKeyStore } from './store/idempotencyKeys.ts';
 import { readInstallationId } from './store/installation.ts';
 import { createListener, type Notice } from './store/listener.ts';
 import { readMigrations, schemaState } from './store/migrate.ts';
@@ -110,6 +111,7 @@ async function start(
   const cancels = createTimerCanceller(database);
   const outcomes = createOutcomeRecorder(database);
   const wakeUps = createWakeUps(database);
+  const idempotencyKeys = createIdempotencyKeyStore(database);
   const metrics = createMetrics(() => scheduler.held());
   const guard = createAddressGuard({
     allowTargets: config.delivery.allowTargets,
@@ -164,6 +166,7 @@ async function start(
   });
   const creates = createTimerCreator({
     database,
+    idempotencyWindowMs: config.api.idempotencyWindowMs,
     near: {
       reserve: scheduler.reserve,
       committed(nearestDueAtMs, nearestDueInMs) {
@@ -197,6 +200,11 @@ async function start(
   const chores = createChores({
     chores: [
       { name: 'partitions', everyMs: 600_000, run: () => ensurePartitions(database) },
+      {
+        name: 'idempotency-keys',
+        everyMs: 60_000,
+        run: () => idempotencyKeys.forget(config.api.idempotencyWindowMs),
+      },
       { name: 'give-backs', everyMs: 60_000, run: () => giveBacks.forget() },
       // What a notification would have told, where none arrives.
       {
@@ -230,7 +238,7 @@ async function start(
     timers: {
       async create(timer) {
         const created = await creates.add(timer);
-        metrics.created.inc();
+        if (!created.isReplay) metrics.created.inc();
         return created;
       },
       async read(projectId, id) {
@@ -241,6 +249,7 @@ async function start(
           stored.owner === lease.owner() ? phase === 'started' || phase === 'recording' : undefined;
         return { ...stored.timer, status: visibleStatus(stored, started) };
       },
+      attempts: reader.attempts,
       cancel: canceller.cancel,
       rules: {
         judgeTarget: guard.judgeHost,
@@ -265,6 +274,7 @@ async function start(
       }),
     },
     bodyBytesMax: config.api.bodyBytesMax,
+    batchBytesMax: config.api.batchBytesMax,
     log,
   });
   undo.push(async () => {

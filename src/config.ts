@@ -74,10 +74,20 @@ const apiSettings = {
     '1048576',
     'Largest request body that the API takes, in bytes.',
   ),
+  MAX_BATCH_BYTES: setting(
+    take.wholeNumber(1_024, 1_024 * 1_024 * 1_024),
+    '33554432',
+    'Largest JSON array of timers that `POST /timers/batch` takes, in bytes. Lines have no such bound.',
+  ),
   MAX_URL_LENGTH: setting(
     take.wholeNumber(10, 8_000),
     '200',
     'Longest `url` of a timer, in characters.',
+  ),
+  IDEMPOTENCY_WINDOW: setting(
+    take.decimal(1, 31_536_000, seconds),
+    '86400',
+    'Seconds for which the same request under the same Idempotency-Key gets its first answer again.',
   ),
 } as const satisfies SettingTable;
 
@@ -254,7 +264,9 @@ export interface Config {
     readonly host: string;
     readonly port: number;
     readonly bodyBytesMax: number;
+    readonly batchBytesMax: number;
     readonly urlLengthMax: number;
+    readonly idempotencyWindowMs: number;
   };
   readonly appDomain: string | undefined;
   readonly roles: readonly Role[];
@@ -315,7 +327,9 @@ export function readConfig(
       host,
       port: get('PORT'),
       bodyBytesMax: get('MAX_BODY_BYTES'),
+      batchBytesMax: get('MAX_BATCH_BYTES'),
       urlLengthMax: get('MAX_URL_LENGTH'),
+      idempotencyWindowMs: get('IDEMPOTENCY_WINDOW') * 1_000,
     },
     appDomain: get('APP_DOMAIN'),
     roles: get('ROLES'),

@@ -1,6 +1,7 @@
 import { parseLabels, parseMetadata } from '../core/annotations.ts';
 import { parseDue, parseSpan, type DueFields } from '../core/due.ts';
 import { BelfryError, invalidField } from '../core/errors.ts';
+import type { IdempotencyKey } from '../core/idempotency.ts';
 import { parseRequestBody, type BodyFields } from '../core/requestBody.ts';
 import { parseRequestHeaders } from '../core/requestHeaders.ts';
 import { parseRetryPolicy, type RetryPolicy } from '../core/retryPolicy.ts';
@@ -39,6 +40,7 @@ export function parseNewTimer(
   projectId: number,
   fields: CreateTimerFields,
   rules: NewTimerRules,
+  idempotencyKey: IdempotencyKey | null,
 ): NewTimer {
   const url = parseAllowedUrl(fields.url, rules);
   const due = parseDue(fields, rules.nowMs());
@@ -53,6 +55,7 @@ export function parseNewTimer(
     retry: parseRetryPolicy(fields.retry, rules.retryDefaults),
     labels: parseLabels(fields.labels),
     metadata: parseMetadata(fields.metadata),
+    idempotencyKey,
   };
 }
 

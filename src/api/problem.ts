@@ -1,4 +1,4 @@
-import type { FastifyError } from 'fastify';
+import type { FastifyError, FastifySchemaValidationError } from 'fastify';
 import { BelfryError, errorCatalogue, type ErrorCode, type FieldProblem } from '../core/errors.ts';
 
 /** RFC 9457 problem details, with a stable `code` and, for bad input, the fields. */
@@ -31,7 +31,7 @@ export function problemOf(err: BelfryError): Problem {
 /** Finds the catalogue's word for whatever a handler or the server itself threw. */
 export function asBelfryError(err: FastifyError | Error): BelfryError {
   if (err instanceof BelfryError) return err;
-  if ('validation' in err && err.validation !== undefined) return fromValidation(err);
+  if ('validation' in err && err.validation !== undefined) return validationError(err.validation);
   if ('statusCode' in err && err.statusCode !== undefined) {
     if (err.statusCode === 413) {
       return new BelfryError('body_too_large', 'the body is larger than MAX_BODY_BYTES');
@@ -45,8 +45,9 @@ export function asBelfryError(err: FastifyError | Error): BelfryError {
   });
 }
 
-function fromValidation(err: FastifyError): BelfryError {
-  const fields = (err.validation ?? []).map(({ instancePath, keyword, params, message }) => {
+/** What a schema has found wrong with a body, by field. */
+export function validationError(errors: readonly FastifySchemaValidationError[]): BelfryError {
+  const fields = errors.map(({ instancePath, keyword, params, message }) => {
     const unknown = keyword === 'additionalProperties' ? params['additionalProperty'] : undefined;
     if (typeof unknown === 'string') {
       return { field: unknown, message: 'is not a field of this request' };

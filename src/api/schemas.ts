@@ -50,6 +50,20 @@ export const AttemptBody = Type.Object({
   lost: Type.Boolean(),
 });
 
+export const AttemptsBody = Type.Object({
+  attempts: Type.Array(
+    Type.Intersect([
+      AttemptBody,
+      Type.Object({
+        response_headers: nullable(Type.Record(Type.String(), Type.String())),
+        response_bytes: nullable(Type.Integer()),
+        response_body: Type.Optional(Type.String()),
+        response_body_base64: Type.Optional(Type.String()),
+      }),
+    ]),
+  ),
+});
+
 const RetryBody = Type.Object({
   max_attempts: Type.Integer(),
   base: Type.Number(),

@@ -2,8 +2,16 @@ import Fastify, { type FastifyInstance } from 'fastify';
 import { BelfryError, errorCatalogue } from '../core/errors.ts';
 import type { Logger } from '../telemetry/log.ts';
 import { asBelfryError, problemContentType, problemOf, retryAfterSeconds } from './problem.ts';
+import { batchRoutes, linesTypes } from './routes/batch.ts';
 import { operationRoutes, type Operations } from './routes/operations.ts';
 import { timerRoutes, type TimerService } from './routes/timers.ts';
+
+declare module 'fastify' {
+  interface FastifyContextConfig {
+    /** The body may come as newline-delimited JSON; then the handler gets its stream. */
+    takesLines?: boolean;
+  }
+}
 
 /** A request must have arrived whole within this. */
 const requestTimeoutMs = 30_000;
@@ -15,9 +23,10 @@ export function createServer(options: {
   timers: TimerService;
   operations: Operations;
   bodyBytesMax: number;
+  batchBytesMax: number;
   log: Logger;
 }): FastifyInstance {
-  const { timers, operations, bodyBytesMax, log } = options;
+  const { timers, operations, bodyBytesMax, batchBytesMax, log } = options;
   const server = Fastify({
     bodyLimit: bodyBytesMax,
     requestTimeout: requestTimeoutMs,
@@ -58,8 +67,12 @@ export function createServer(options: {
 
   // JSON whatever the Content-Type says, also when what it says is no media type at all (Fastify
   // would answer 415 before it looks for a parser) or stands there without a body (DELETE).
+  // What may come as lines is told by its media type.
   server.addHook('onRequest', (req, _reply, done) => {
-    req.raw.headers['content-type'] = undefined;
+    const { headers } = req.raw;
+    if (req.routeOptions.config.takesLines !== true || !isLines(headers['content-type'])) {
+      headers['content-type'] = undefined;
+    }
     done();
   });
   server.removeAllContentTypeParsers();
@@ -70,6 +83,8 @@ export function createServer(options: {
       done(new BelfryError('invalid_json', `the body is not JSON: ${messageOf(err)}`));
     }
   });
+
+  server.addContentTypeParser(linesTypes, (_req, stream, done) => done(null, stream));
 
   server.setErrorHandler((thrown: Error, req, reply) => {
     const err = asBelfryError(thrown);
@@ -88,6 +103,7 @@ export function createServer(options: {
   });
 
   timerRoutes(server, timers);
+  batchRoutes(server, timers, { bodyBytesMax, batchBytesMax });
   operationRoutes(server, operations);
   return server;
 }
@@ -109,6 +125,11 @@ function sendProblem(
       'content-length': Buffer.byteLength(body),
     })
     .end(body);
+}
+
+function isLines(contentType: string | undefined): boolean {
+  const mediaType = contentType?.split(';')[0]?.trim().toLowerCase();
+  return mediaType !== undefined && linesTypes.includes(mediaType);
 }
 
 function messageOf(err: unknown): string {

@@ -1,6 +1,34 @@
+import type { ResponseSample } from '../core/attempt.ts';
+import { bodyText } from '../core/bodyText.ts';
 import { instantText } from '../core/instant.ts';
 import type { RetryPolicy } from '../core/retryPolicy.ts';
-import type { Timer } from '../core/timer.ts';
+import type { TimerId } from '../core/ids.ts';
+import type { Attempt, AttemptWithResponse, NewTimer, Timer } from '../core/timer.ts';
+
+/** What is known of a timer once it is created. Instants in milliseconds of the Unix epoch. */
+export interface CreatedTimer {
+  readonly id: TimerId;
+  readonly dueAtMs: number;
+  readonly createdAtMs: number;
+  /** It had been created before, under the same idempotency key. */
+  readonly isReplay: boolean;
+}
+
+/** The answer to a create: schemas.ts, CreatedTimerBody. Says the same whenever it is asked for. */
+export function createdTimerBody(
+  { request, expiresAfterMs }: NewTimer,
+  { id, dueAtMs, createdAtMs }: CreatedTimer,
+) {
+  return {
+    id,
+    time_left: secondsLeft(dueAtMs - createdAtMs),
+    status: 'pending',
+    url: request.url,
+    due_at: instantText(dueAtMs),
+    created_at: instantText(createdAtMs),
+    expires_at: expiresAfterMs === null ? null : instantText(dueAtMs + expiresAfterMs),
+  };
+}
 
 /** A timer as the API shows it: schemas.ts, TimerBody. */
 export function timerBody(timer: Timer) {
@@ -24,20 +52,35 @@ export function timerBody(timer: Timer) {
     next_attempt_at: instant(timer.nextAtMs),
     finished_at: instant(timer.finishedAtMs),
     failure_code: timer.failureCode,
-    attempts: timer.attempts.map((attempt) => ({
-      number: attempt.number,
-      started_at: instant(attempt.startedAtMs),
-      lateness_ms: attempt.latenessMs,
-      duration_ms: attempt.durationMs,
-      status: attempt.status,
-      error_code: attempt.errorCode,
-      lost: attempt.errorCode === 'lost',
-    })),
+    attempts: timer.attempts.map(attemptBody),
+  };
+}
+
+/** An attempt with what was answered to it: schemas.ts, AttemptsBody. */
+export function attemptWithResponseBody(attempt: AttemptWithResponse) {
+  const { response } = attempt;
+  return {
+    ...attemptBody(attempt),
+    response_headers: response?.headers ?? null,
+    response_bytes: response?.bytes ?? null,
+    ...responseBodyFields(response),
+  };
+}
+
+function attemptBody(attempt: Attempt) {
+  return {
+    number: attempt.number,
+    started_at: instant(attempt.startedAtMs),
+    lateness_ms: attempt.latenessMs,
+    duration_ms: attempt.durationMs,
+    status: attempt.status,
+    error_code: attempt.errorCode,
+    lost: attempt.errorCode === 'lost',
   };
 }
 
 /** Seconds with fractions, never negative. */
-export function secondsLeft(ms: number): number {
+function secondsLeft(ms: number): number {
   return Math.max(0, Math.round(ms) / 1_000);
 }
 
@@ -45,16 +88,20 @@ function instant(ms: number | null): string | null {
   return ms === null ? null : instantText(ms);
 }
 
-const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
-
-/** As text where the bytes are text, else in base64; neither when there is no body. */
+/** Neither when there is no body. */
 function bodyFields(body: Buffer | null): { body?: string; body_base64?: string } {
   if (body === null) return {};
-  try {
-    return { body: utf8.decode(body) };
-  } catch {
-    return { body_base64: body.toString('base64') };
-  }
+  const shown = bodyText(body, { isCut: false });
+  return 'text' in shown ? { body: shown.text } : { body_base64: shown.base64 };
+}
+
+function responseBodyFields(response: ResponseSample | null): {
+  response_body?: string;
+  response_body_base64?: string;
+} {
+  if (response === null || response.body === null) return {};
+  const shown = bodyText(response.body, { isCut: response.bytes > response.body.length });
+  return 'text' in shown ? { response_body: shown.text } : { response_body_base64: shown.base64 };
 }
 
 function retryBody(policy: RetryPolicy) {

@@ -1,4 +1,5 @@
 import { invalidField } from './errors.ts';
+import { jsonText } from './jsonText.ts';
 
 /** Any JSON value. */
 export type Json =
@@ -35,7 +36,7 @@ export function parseLabels(value: unknown): readonly string[] | null {
  */
 export function parseMetadata(value: unknown): Json {
   if (value === undefined) return null;
-  const text = JSON.stringify(value);
+  const text = jsonText('metadata', value);
   if (Buffer.byteLength(text) > metadataBytesMax) {
     throw invalidField('metadata', `must be at most ${metadataBytesMax} bytes of JSON`);
   }

@@ -25,6 +25,18 @@ export interface AttemptRecord {
   readonly status: number | null;
   /** Null when the attempt succeeded. */
   readonly errorCode: AttemptErrorCode | null;
+  /** Left out when there was no response, or nothing of it to keep. */
+  readonly response?: ResponseSample;
+}
+
+/** What is kept of a response. */
+export interface ResponseSample {
+  /** A few, by their names in lower case; null for none. */
+  readonly headers: Readonly<Record<string, string>> | null;
+  /** The beginning of the body; null for none. */
+  readonly body: Buffer | null;
+  /** How much of the body was read. */
+  readonly bytes: number;
 }
 
 /** Why a timer ended as `failed`. */

@@ -11,6 +11,11 @@ export const errorCatalogue = {
   route_not_found: { status: 404, title: 'No such route', retryable: false },
   too_late: { status: 409, title: 'Too late to change this timer', retryable: false },
   body_too_large: { status: 413, title: 'The body is too large', retryable: false },
+  idempotency_key_reused: {
+    status: 422,
+    title: 'The idempotency key belongs to another request',
+    retryable: false,
+  },
   internal: { status: 500, title: 'Something went wrong inside Belfry', retryable: true },
   store_unavailable: { status: 503, title: 'The database is not available', retryable: true },
   commit_unknown: {

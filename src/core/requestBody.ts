@@ -1,4 +1,5 @@
 import { invalidField } from './errors.ts';
+import { jsonText } from './jsonText.ts';
 
 /** The ways of giving a body; at most one of them. */
 export interface BodyFields {
@@ -25,7 +26,7 @@ export function parseRequestBody(fields: BodyFields): {
   }
   if (way === undefined) return { body: null, contentType: null };
   if (way === 'json') {
-    return { body: Buffer.from(JSON.stringify(fields.json)), contentType: 'application/json' };
+    return { body: Buffer.from(jsonText('json', fields.json)), contentType: 'application/json' };
   }
   const value = fields[way];
   if (way === 'body') {

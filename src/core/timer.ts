@@ -1,6 +1,7 @@
 import type { Json } from './annotations.ts';
-import type { AttemptErrorCode, FailureCode } from './attempt.ts';
+import type { AttemptErrorCode, FailureCode, ResponseSample } from './attempt.ts';
 import type { Due } from './due.ts';
+import type { IdempotencyKey } from './idempotency.ts';
 import type { TimerId } from './ids.ts';
 import type { RetryPolicy } from './retryPolicy.ts';
 
@@ -34,6 +35,7 @@ export interface NewTimer {
   readonly retry: RetryPolicy | null;
   readonly labels: readonly string[] | null;
   readonly metadata: Json;
+  readonly idempotencyKey: IdempotencyKey | null;
 }
 
 /** A timer as it is read back. Instants are milliseconds of the Unix epoch. */
@@ -65,6 +67,11 @@ export interface Attempt {
   readonly durationMs: number | null;
   readonly status: number | null;
   readonly errorCode: AttemptErrorCode | null;
+}
+
+/** An attempt with what is kept of the response; null where there was none, or nothing to keep. */
+export interface AttemptWithResponse extends Attempt {
+  readonly response: ResponseSample | null;
 }
 
 /** A timer that this process owns: `claim` fences every later write about it. */

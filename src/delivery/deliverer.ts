@@ -80,15 +80,17 @@ export function createDeliverer(options: {
         finish({ kind: 'not_started', reason: 'lease_ended' });
         return;
       }
+      const attempt = {
+        startedAtMs,
+        latenessMs: toMicroseconds(startedAtMs - job.dueAtMs),
+        durationMs: toMicroseconds(monotonicMs() - sentAtMs),
+        status: result.kind === 'response' ? result.status : null,
+        errorCode: result.errorCode,
+      };
+      const response = result.kind === 'response' ? result.response : undefined;
       finish({
         kind: 'attempted',
-        attempt: {
-          startedAtMs,
-          latenessMs: toMicroseconds(startedAtMs - job.dueAtMs),
-          durationMs: toMicroseconds(monotonicMs() - sentAtMs),
-          status: result.kind === 'response' ? result.status : null,
-          errorCode: result.errorCode,
-        },
+        attempt: response === undefined ? attempt : { ...attempt, response },
       });
     };
     const { method, body, headers, timeoutMs } = request;

@@ -1,10 +1,12 @@
 import { lookup } from 'node:dns/promises';
+import type { IncomingHttpHeaders } from 'node:http';
 import { isIP } from 'node:net';
 import { Agent, buildConnector, interceptors, type Dispatcher } from 'undici';
-import type { AttemptErrorCode } from '../core/attempt.ts';
+import type { AttemptErrorCode, ResponseSample } from '../core/attempt.ts';
 import type { HttpMethod } from '../core/timer.ts';
 import type { AddressGuard } from './addressGuard.ts';
 import { attemptErrorCode } from './attemptErrors.ts';
+import { ResponseSampler } from './responseSample.ts';
 
 export interface HttpRequest {
   readonly origin: string;
@@ -24,6 +26,7 @@ export type HttpResult =
       readonly kind: 'response';
       readonly status: number;
       readonly errorCode: AttemptErrorCode | null;
+      readonly response?: ResponseSample;
     }
   | { readonly kind: 'error'; readonly errorCode: AttemptErrorCode }
   /** `mayWrite` said no: nothing was sent. */
@@ -93,7 +96,7 @@ class Exchange implements Dispatcher.DispatchHandler {
   #settled = false;
   #written = false;
   #status: number | undefined;
-  #bytes = 0;
+  readonly #sampler = new ResponseSampler();
 
   constructor(request: HttpRequest, onResult: (result: HttpResult) => void, onFree: () => void) {
     this.#mayWrite = request.mayWrite;
@@ -117,13 +120,19 @@ class Exchange implements Dispatcher.DispatchHandler {
     else this.#written = true;
   }
 
-  onResponseStart(_: Dispatcher.DispatchController, code: number): void {
-    if (code >= 200) this.#status = code;
+  onResponseStart(
+    _: Dispatcher.DispatchController,
+    code: number,
+    headers: IncomingHttpHeaders,
+  ): void {
+    if (code < 200) return;
+    this.#status = code;
+    this.#sampler.head(headers);
   }
 
   onResponseData(responding: Dispatcher.DispatchController, chunk: Buffer): void {
-    this.#bytes += chunk.length;
-    if (this.#bytes <= responseBytesMax || this.#status === undefined) return;
+    this.#sampler.body(chunk);
+    if (this.#sampler.bytes <= responseBytesMax || this.#status === undefined) return;
     this.#settleByStatus(this.#status);
     responding.abort(new Error('the response is longer than is read'));
   }
@@ -140,7 +149,10 @@ class Exchange implements Dispatcher.DispatchHandler {
 
   #settleByStatus(status: number): void {
     const isSuccess = status >= 200 && status < 300;
-    this.#settle({ kind: 'response', status, errorCode: isSuccess ? null : 'http_status' });
+    const errorCode = isSuccess ? null : 'http_status';
+    const response = this.#sampler.sample();
+    if (response === undefined) this.#settle({ kind: 'response', status, errorCode });
+    else this.#settle({ kind: 'response', status, errorCode, response });
   }
 
   #settle(result: HttpResult): void {

@@ -4,8 +4,14 @@ import { isRetryableRefusal, refusal } from './database.ts';
 export interface BatcherOptions<Item, Result> {
   /** For messages: what is gathered here. */
   readonly name: string;
-  /** Commits all items in one statement; results in the order of the items. */
-  readonly flush: (items: readonly Item[], attempt: number) => Promise<readonly Result[]>;
+  /**
+   * Commits all items in one statement; results in the order of the items, or the error that the
+   * caller of that one gets although the flush is committed.
+   */
+  readonly flush: (
+    items: readonly Item[],
+    attempt: number,
+  ) => Promise<readonly (Result | BelfryError)[]>;
   readonly bytesOf?: (item: Item) => number;
   readonly rowsMax?: number;
   readonly bytesMax?: number;
@@ -96,7 +102,10 @@ export function createBatcher<Item, Result>(
       try {
         const results = await flush(items, attempt);
         if (results.length !== batch.length) throw new Error(`${name}: not a result for each item`);
-        for (const [index, result] of results.entries()) batch[index]?.resolve(result);
+        for (const [index, result] of results.entries()) {
+          if (result instanceof BelfryError) batch[index]?.reject(result);
+          else batch[index]?.resolve(result);
+        }
         return;
       } catch (err) {
         if (isRetryableRefusal(err) && attempt <= deadlockRetriesMax) continue;

@@ -15,6 +15,23 @@ interface Column {
 
 const json = (value: unknown) => (value === null ? null : JSON.stringify(value));
 
+/** Under which key a timer was asked for: kept apart from it. */
+const keyColumns: readonly Column[] = [
+  {
+    name: 'key',
+    type: 'text',
+    stored: false,
+    encode: (timers) => textArray(timers.map(({ idempotencyKey }) => idempotencyKey?.key ?? null)),
+  },
+  {
+    name: 'fingerprint',
+    type: 'bytea',
+    stored: false,
+    encode: (timers) =>
+      byteaArray(timers.map(({ idempotencyKey }) => idempotencyKey?.fingerprint ?? null)),
+  },
+];
+
 const plainColumns: readonly Column[] = [
   {
     name: 'project_id',
@@ -113,31 +130,50 @@ interface CreateStatement {
  * The insert answers with one instant, from which both sides compute the due instants by the same
  * whole-millisecond arithmetic (returning the rows would cost a row a timer), and with whether near
  * timers were claimed: not for an owner that was declared dead meanwhile.
+ *
+ * With keys, a timer is inserted only if its key was free (or its window is over): a key that another
+ * transaction is about to take is waited for. The ids of those that won their key are answered too.
  */
 function createStatement(name: string, columns: readonly Column[]): CreateStatement {
   const stored = columns.filter((column) => column.stored);
   const hasExpiry = columns.some(({ name }) => name === 'expires_after_ms');
+  const isKeyed = columns.some(({ name }) => name === 'key');
   const into = ['id', ...stored.map(({ name }) => name), ...(hasExpiry ? ['expires_at'] : [])];
   const from = ['i.id', ...stored.map(({ name, expression }) => expression ?? `i.${name}`)];
   const expiry = "d.due_at + i.expires_after_ms * interval '1 millisecond'";
   const arrays = columns.map(({ type }, index) => `$${index + 5}::${type}[]`);
   const near = "base.owner_lives AND d.due_at <= base.at + $3::float8 * interval '1 millisecond'";
-  const text = `
-WITH base AS (
-  SELECT date_trunc('milliseconds', statement_timestamp() + interval '999 microseconds') AS at,
-    EXISTS (SELECT 1 FROM belfry.processes WHERE id = $1::bigint AND NOT dead) AS owner_lives
-), inserted AS (
-  INSERT INTO belfry.timers (next_at, due_at, created_at, owner, claim, ${into.join(', ')})
-  SELECT d.due_at, d.due_at, base.at,
-    CASE WHEN ${near} THEN $1::bigint END, CASE WHEN ${near} THEN $2::bigint END,
-    ${[...from, ...(hasExpiry ? [expiry] : [])].join(', ')}
-  FROM base,
+  const rows = `FROM base,
     unnest($4::bigint[], ${arrays.join(', ')}) AS i(id, ${columns.map((c) => c.name).join(', ')}),
     LATERAL (SELECT greatest(base.at, CASE WHEN i.due_at_ms IS NULL
       THEN base.at + i.delay_ms * interval '1 millisecond'
       ELSE timestamptz 'epoch' + i.due_at_ms * interval '1 millisecond' END) AS due_at) AS d
+  `;
+  // In the order of keys, so that two flushes never wait for each other crosswise.
+  const won = `won AS (
+  INSERT INTO belfry.idempotency_keys AS k
+    (project_id, key, fingerprint, timer_id, due_at, created_at)
+  SELECT i.project_id, i.key, i.fingerprint, i.id, d.due_at, base.at
+  ${rows}WHERE i.key IS NOT NULL ORDER BY i.project_id, i.key
+  ON CONFLICT (project_id, key) DO UPDATE SET fingerprint = excluded.fingerprint,
+    timer_id = excluded.timer_id, due_at = excluded.due_at, created_at = excluded.created_at
+    WHERE k.created_at <= excluded.created_at
+      - $${columns.length + 5}::float8 * interval '1 millisecond'
+  RETURNING k.timer_id
+), `;
+  const text = `
+WITH base AS (
+  SELECT date_trunc('milliseconds', statement_timestamp() + interval '999 microseconds') AS at,
+    EXISTS (SELECT 1 FROM belfry.processes WHERE id = $1::bigint AND NOT dead) AS owner_lives
+), ${isKeyed ? won : ''}inserted AS (
+  INSERT INTO belfry.timers (next_at, due_at, created_at, owner, claim, ${into.join(', ')})
+  SELECT d.due_at, d.due_at, base.at,
+    CASE WHEN ${near} THEN $1::bigint END, CASE WHEN ${near} THEN $2::bigint END,
+    ${[...from, ...(hasExpiry ? [expiry] : [])].join(', ')}
+  ${rows}${isKeyed ? 'WHERE i.key IS NULL OR i.id IN (SELECT timer_id FROM won)' : ''}
 )
-SELECT (extract(epoch FROM at) * 1000)::bigint, owner_lives FROM base`;
+SELECT (extract(epoch FROM at) * 1000)::bigint, owner_lives,
+  ${isKeyed ? "(SELECT string_agg(timer_id::text, ',') FROM won)" : 'NULL'} FROM base`;
   return { statement: { name, text }, columns };
 }
 
@@ -145,6 +181,13 @@ SELECT (extract(epoch FROM at) * 1000)::bigint, owner_lives FROM base`;
 export const createPlain = createStatement('create_timers', plainColumns);
 /** For all. */
 export const createAny = createStatement('create_full_timers', [...plainColumns, ...otherColumns]);
+
+/** For flushes in which some have an idempotency key; after the columns, the window in ms. */
+export const createKeyed = createStatement('create_keyed_timers', [
+  ...plainColumns,
+  ...otherColumns,
+  ...keyColumns,
+]);
 
 /** Whether `createPlain` keeps all that a timer says. */
 export function isPlain(timer: NewTimer): boolean {

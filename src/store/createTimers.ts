@@ -1,10 +1,12 @@
+import { BelfryError } from '../core/errors.ts';
 import type { ClaimedTimer, NewTimer } from '../core/timer.ts';
 import type { TimerId } from '../core/ids.ts';
 import { numberArray } from './arrayLiteral.ts';
 import { createBatcher, type Batcher } from './batcher.ts';
 import { bodyInlineMax, claimedBytes } from './claim.ts';
-import { createAny, createPlain, isPlain } from './createStatement.ts';
+import { createAny, createKeyed, createPlain, isPlain } from './createStatement.ts';
 import { refusal, type Database } from './database.ts';
+import { createIdempotencyKeyStore, type AnsweredKey } from './idempotencyKeys.ts';
 import { createIdStock } from './idStock.ts';
 
 /** What the caller learns of its timer. Instants in milliseconds of the Unix epoch. */
@@ -12,6 +14,8 @@ export interface CreatedTimer {
   readonly id: TimerId;
   readonly dueAtMs: number;
   readonly createdAtMs: number;
+  /** It had been created before, under the same idempotency key. */
+  readonly isReplay: boolean;
 }
 
 /**
@@ -42,33 +46,68 @@ export interface Reservation {
 export function createTimerCreator(options: {
   database: Database;
   near?: NearTimers;
+  /** For how long an idempotency key stands for its first request; a day by default. */
+  idempotencyWindowMs?: number;
 }): Batcher<NewTimer, CreatedTimer> {
-  const { database, near } = options;
+  const { database, near, idempotencyWindowMs = 86_400_000 } = options;
   const stock = createIdStock(database);
+  const keys = createIdempotencyKeyStore(database);
 
-  async function flush(timers: readonly NewTimer[]): Promise<CreatedTimer[]> {
+  async function flush(timers: readonly NewTimer[]): Promise<(CreatedTimer | BelfryError)[]> {
+    if (!timers.some(hasKey))
+      return (await insertAll(timers)).filter((timer) => timer !== undefined);
+    const firsts = firstOfEachKey(timers);
+    const inserted = await insertAll(firsts);
+    const created = new Map(firsts.map((timer, index) => [timer, inserted[index]] as const));
+    const answered = await answersOf(timers.filter((timer) => created.get(timer) === undefined));
+    return timers.map((timer) => created.get(timer) ?? answerAgain(timer, answered));
+  }
+
+  /** What was answered under the keys of these. The others of the flush are committed, come what may. */
+  async function answersOf(
+    timers: readonly NewTimer[],
+  ): Promise<ReadonlyMap<string, AnsweredKey> | BelfryError> {
+    if (timers.length === 0) return new Map();
+    try {
+      const found = await keys.read(
+        timers.map(({ projectId, idempotencyKey }) => ({
+          projectId,
+          key: idempotencyKey?.key ?? '',
+        })),
+      );
+      return new Map(found.map((answer) => [keyText(answer.projectId, answer.key), answer]));
+    } catch (err) {
+      return err instanceof BelfryError
+        ? err
+        : new BelfryError('internal', 'idempotency keys could not be read', { cause: err });
+    }
+  }
+
+  /** Undefined for a timer whose key was taken already. */
+  async function insertAll(timers: readonly NewTimer[]): Promise<(CreatedTimer | undefined)[]> {
     const ids = await stock.take(timers.length);
     const reservation = near?.reserve(timers.length);
-    let inserted: { baseMs: number; isClaimed: boolean };
+    let inserted: Inserted;
     try {
-      inserted = await insert({ database, timers, ids, reservation });
+      inserted = await insert({ database, timers, ids, reservation, idempotencyWindowMs });
     } catch (err) {
       if (refusal(err) === undefined) reservation?.lost();
       else reservation?.settle([]);
       throw err;
     }
-    const { baseMs, isClaimed } = inserted;
+    const { baseMs, isClaimed, won } = inserted;
     const claimed: ClaimedTimer[] = [];
     let nearestDueAtMs = Infinity;
     const created = timers.map((timer, index) => {
       const id = ids[index];
       if (id === undefined) throw new Error('fewer ids than timers');
+      if (hasKey(timer) && !won.has(id)) return undefined;
       const { due } = timer;
       const dueAtMs = due.kind === 'after' ? baseMs + due.delayMs : Math.max(baseMs, due.dueAtMs);
       if (isClaimed && reservation !== undefined && dueAtMs <= baseMs + reservation.withinMs) {
         claimed.push(claimedTimer({ timer, id, dueAtMs, reservation }));
       } else if (dueAtMs < nearestDueAtMs) nearestDueAtMs = dueAtMs;
-      return { id, dueAtMs, createdAtMs: baseMs };
+      return { id, dueAtMs, createdAtMs: baseMs, isReplay: false };
     });
     reservation?.settle(claimed);
     if (nearestDueAtMs < Infinity) near?.committed(nearestDueAtMs, nearestDueAtMs - baseMs);
@@ -91,24 +130,76 @@ function bytesOf({ request, labels, metadata }: NewTimer): number {
   return 300 + url.length + (body?.length ?? 0) * 2 + extrasLength;
 }
 
+interface Inserted {
+  readonly baseMs: number;
+  readonly isClaimed: boolean;
+  /** Of the timers with a key, those whose key was free. */
+  readonly won: ReadonlySet<number>;
+}
+
+function hasKey({ idempotencyKey }: NewTimer): boolean {
+  return idempotencyKey !== null;
+}
+
+/** One statement cannot meet the same key twice. */
+function firstOfEachKey(timers: readonly NewTimer[]): readonly NewTimer[] {
+  const seen = new Set<string>();
+  return timers.filter(({ projectId, idempotencyKey }) => {
+    if (idempotencyKey === null) return true;
+    const text = keyText(projectId, idempotencyKey.key);
+    if (seen.has(text)) return false;
+    seen.add(text);
+    return true;
+  });
+}
+
+function keyText(projectId: number, key: string): string {
+  return `${projectId} ${key}`;
+}
+
+function answerAgain(
+  { projectId, idempotencyKey }: NewTimer,
+  answered: ReadonlyMap<string, AnsweredKey> | BelfryError,
+): CreatedTimer | BelfryError {
+  if (answered instanceof BelfryError) return answered;
+  const key = idempotencyKey?.key ?? '';
+  const before = answered.get(keyText(projectId, key));
+  if (before === undefined) {
+    return new BelfryError('internal', `idempotency key ${key} was taken and is not there`);
+  }
+  if (idempotencyKey?.fingerprint.equals(before.fingerprint) !== true) {
+    return new BelfryError(
+      'idempotency_key_reused',
+      `Idempotency-Key ${key} was used for another request, which created timer ${before.id}`,
+    );
+  }
+  const { id, dueAtMs, createdAtMs } = before;
+  return { id, dueAtMs, createdAtMs, isReplay: true };
+}
+
 async function insert(options: {
   database: Database;
   timers: readonly NewTimer[];
   ids: readonly TimerId[];
   reservation: Reservation | undefined;
-}): Promise<{ baseMs: number; isClaimed: boolean }> {
-  const { database, timers, ids, reservation } = options;
-  const { statement, columns } = timers.every(isPlain) ? createPlain : createAny;
-  const rows = await database.query<[number, boolean]>(statement, [
+  idempotencyWindowMs: number;
+}): Promise<Inserted> {
+  const { database, timers, ids, reservation, idempotencyWindowMs } = options;
+  const isKeyed = timers.some(hasKey);
+  const unkeyed = timers.every(isPlain) ? createPlain : createAny;
+  const { statement, columns } = isKeyed ? createKeyed : unkeyed;
+  const rows = await database.query<[number, boolean, string | null]>(statement, [
     reservation?.owner ?? null,
     reservation?.claim ?? null,
     reservation?.withinMs ?? -1,
     numberArray(ids),
     ...columns.map(({ encode }) => encode(timers)),
+    ...(isKeyed ? [idempotencyWindowMs] : []),
   ]);
   const [row] = rows;
   if (row === undefined) throw new Error(`${statement.name} answered no row`);
-  return { baseMs: row[0], isClaimed: row[1] };
+  const won = row[2] === null ? [] : row[2].split(',').map(Number);
+  return { baseMs: row[0], isClaimed: row[1], won: new Set(won) };
 }
 
 function claimedTimer(options: {

@@ -5,7 +5,7 @@ import {
   type Verdict,
 } from '../core/attempt.ts';
 import type { ClaimedTimer } from '../core/timer.ts';
-import { numberArray, textArray } from './arrayLiteral.ts';
+import { byteaArray, numberArray, textArray } from './arrayLiteral.ts';
 import { createBatcher, type Batcher } from './batcher.ts';
 import type { Database } from './database.ts';
 
@@ -21,21 +21,28 @@ export type Recorded = 'recorded' | 'stale';
 
 // One statement moves finished timers to history, moves the others to their retry and keeps the
 // attempts, all under the fence (id, owner, claim). It answers only with what the fence refused.
-const recordOutcomes = {
-  name: 'record_outcomes',
-  text: `
+//
+// Where no receiver has answered anything worth keeping, as on a bare 204, the columns for that are
+// left out, here and in the statement.
+const responseColumns = ['response_headers', 'response_body', 'response_bytes'];
+
+function recordStatement(name: string, more: readonly string[], moreTypes: readonly string[]) {
+  const params = moreTypes.map((type, index) => `, $${index + 12}::${type}[]`).join('');
+  const columns = more.map((column) => `, ${column}`).join('');
+  const ofInput = more.map((column) => `, i.${column}`).join('');
+  const text = `
 WITH input AS MATERIALIZED (
   SELECT i.*, statement_timestamp() AS at,
     timestamptz 'epoch' + i.started_at_ms * interval '1 millisecond' AS started_at
   FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::text[], $5::text[], $6::float8[],
-    $7::float8[], $8::real[], $9::real[], $10::smallint[], $11::text[])
+    $7::float8[], $8::real[], $9::real[], $10::smallint[], $11::text[]${params})
     AS i(id, owner, claim, status, failure_code, delay_ms,
-      started_at_ms, lateness_ms, duration_ms, http_status, error_code)
+      started_at_ms, lateness_ms, duration_ms, http_status, error_code${columns})
 ), finished AS (
   DELETE FROM belfry.timers t USING input i
   WHERE t.id = i.id AND t.owner = i.owner AND t.claim = i.claim AND i.status <> 'retrying'
   RETURNING t.*, i.status, i.failure_code, i.at, i.started_at, i.lateness_ms, i.duration_ms,
-    i.http_status, i.error_code
+    i.http_status, i.error_code${ofInput}
 ), history AS (
   INSERT INTO belfry.history (id, project_id, finished_at, due_at, created_at, expires_at,
     attempts, timeout_ms, append_id, status, failure_code, url, method, headers, body, retry, labels,
@@ -51,20 +58,28 @@ WITH input AS MATERIALIZED (
   FROM input i
   WHERE t.id = i.id AND t.owner = i.owner AND t.claim = i.claim AND i.status = 'retrying'
   RETURNING t.id, t.project_id, t.attempts - 1 AS attempts, i.claim, i.at, i.started_at,
-    i.lateness_ms, i.duration_ms, i.http_status, i.error_code
+    i.lateness_ms, i.duration_ms, i.http_status, i.error_code${ofInput}
 ), written AS (
   SELECT id, project_id, attempts, claim, at, started_at, lateness_ms, duration_ms, http_status,
-    error_code
+    error_code${columns}
   FROM finished UNION ALL SELECT * FROM retried
 ), kept AS (
   INSERT INTO belfry.attempts (timer_id, project_id, recorded_at, claim, started_at, number,
-    lateness_ms, duration_ms, status, error_code)
+    lateness_ms, duration_ms, status, error_code${columns})
   SELECT id, project_id, at, claim, started_at, attempts + 1, lateness_ms, duration_ms,
-    http_status, error_code
+    http_status, error_code${columns}
   FROM written WHERE started_at IS NOT NULL
 )
-SELECT i.id FROM input i WHERE NOT EXISTS (SELECT 1 FROM written w WHERE w.id = i.id)`,
-};
+SELECT i.id FROM input i WHERE NOT EXISTS (SELECT 1 FROM written w WHERE w.id = i.id)`;
+  return { name, text };
+}
+
+const recordOutcomes = recordStatement('record_outcomes', [], []);
+const recordResponses = recordStatement('record_outcomes_and_responses', responseColumns, [
+  'jsonb',
+  'bytea',
+  'integer',
+]);
 
 // A flush that is repeated after a lost reply may find that it had been committed: then its own
 // claim stands among the attempts, or its timer is in history without one (expired).
@@ -96,7 +111,8 @@ export function createOutcomeRecorder(database: Database): Batcher<Recording, Re
     // In the order of ids, so that two flushes never wait for each other crosswise.
     const recordings = unsorted.toSorted((a, b) => a.timer.id - b.timer.id);
     const attempts = recordings.map((recording) => recording.attempt);
-    const rows = await database.query<[number]>(recordOutcomes, [
+    const hasResponses = attempts.some((attempt) => attempt?.response !== undefined);
+    const rows = await database.query<[number]>(hasResponses ? recordResponses : recordOutcomes, [
       numberArray(recordings.map(({ timer }) => timer.id)),
       numberArray(recordings.map(({ timer }) => timer.owner)),
       numberArray(recordings.map(({ timer }) => timer.claim)),
@@ -108,6 +124,7 @@ export function createOutcomeRecorder(database: Database): Batcher<Recording, Re
       numberArray(attempts.map((attempt) => attempt?.durationMs ?? null)),
       numberArray(attempts.map((attempt) => attempt?.status ?? null)),
       textArray(attempts.map((attempt) => attempt?.errorCode ?? null)),
+      ...(hasResponses ? responseArrays(attempts) : []),
     ]);
     return rows.map(([id]) => id);
   }
@@ -129,6 +146,19 @@ export function createOutcomeRecorder(database: Database): Batcher<Recording, Re
     gatherMs,
     onLoss: 'retry',
   });
+}
+
+function responseArrays(attempts: readonly (AttemptRecord | null)[]): string[] {
+  const responses = attempts.map((attempt) => attempt?.response);
+  return [
+    textArray(responses.map((response) => jsonOf(response?.headers ?? null))),
+    byteaArray(responses.map((response) => response?.body ?? null)),
+    numberArray(responses.map((response) => response?.bytes ?? null)),
+  ];
+}
+
+function jsonOf(value: object | null): string | null {
+  return value === null ? null : JSON.stringify(value);
 }
 
 function failureCodeOf(verdict: Verdict): FailureCode | null {

@@ -2,7 +2,14 @@ import type { Json } from '../core/annotations.ts';
 import type { AttemptErrorCode, FailureCode } from '../core/attempt.ts';
 import { timerIdFromDatabase, type TimerId } from '../core/ids.ts';
 import type { RetryPolicy } from '../core/retryPolicy.ts';
-import type { Attempt, HttpMethod, Timer, TimerRequest, TimerStatus } from '../core/timer.ts';
+import type {
+  Attempt,
+  AttemptWithResponse,
+  HttpMethod,
+  Timer,
+  TimerRequest,
+  TimerStatus,
+} from '../core/timer.ts';
 import type { Database } from './database.ts';
 
 /** A timer as it stands in the database, and who holds it. */
@@ -73,8 +80,46 @@ type ReadRow = readonly [
   metadata: Json,
 ];
 
+// Served by timers_pkey, history_id and attempts_timer_id. No row: no such timer.
+const readAttempts = {
+  name: 'read_attempts',
+  text: `
+SELECT a.number, round((date_part('epoch', a.started_at) * 1000)::numeric, 3)::float8,
+  a.lateness_ms, a.duration_ms, a.status, a.error_code,
+  a.response_headers, a.response_body, a.response_bytes
+FROM (
+  SELECT id FROM belfry.timers WHERE id = $1::bigint AND project_id = $2::bigint
+  UNION ALL
+  SELECT id FROM belfry.history WHERE id = $1::bigint AND project_id = $2::bigint
+) AS found LEFT JOIN belfry.attempts a ON a.timer_id = found.id
+ORDER BY a.number, a.recorded_at`,
+};
+
+type AttemptRow = readonly [
+  number: number | null,
+  startedAtMs: number | null,
+  latenessMs: number | null,
+  durationMs: number | null,
+  status: number | null,
+  errorCode: AttemptErrorCode | null,
+  responseHeaders: Readonly<Record<string, string>> | null,
+  responseBody: Buffer | null,
+  responseBytes: number | null,
+];
+
 export function createTimerReader(database: Database) {
   return {
+    /** Every attempt with what was answered to it; undefined when the project has no such timer. */
+    async attempts(projectId: number, id: TimerId): Promise<AttemptWithResponse[] | undefined> {
+      const rows = await database.query<AttemptRow>(readAttempts, [id, projectId]);
+      if (rows.length === 0) return undefined;
+      return rows.flatMap(([number, ...row]) => {
+        if (number === null) return [];
+        const [startedAtMs, latenessMs, durationMs, status, errorCode, headers, body, bytes] = row;
+        const response = bytes === null ? null : { headers, body, bytes };
+        return [{ number, startedAtMs, latenessMs, durationMs, status, errorCode, response }];
+      });
+    },
     /** The timer, live or finished; undefined when the project has none of that id. */
     async read(projectId: number, id: TimerId): Promise<StoredTimer | undefined> {
       const [row] = await database.query<ReadRow>(readTimer, [id, projectId]);

@@ -75,6 +75,28 @@ export async function lostReplies(t: TestContext, options: { repeats: number }):
     });
   }
 
+  await t.test(
+    'a create whose answer is lost is asked again under its key: one timer',
+    async () => {
+      const paths: string[] = [];
+      await repeat(async () => {
+        const path = freshPath('keyed');
+        paths.push(path);
+        const lost = failOnce(proxy, 'create_keyed_timers', 'answer');
+        const ask = () =>
+          timers.create({ url: `${receiver.url}${path}`, delay: 0.4 }, { 'idempotency-key': path });
+        const answer = await ask();
+        await lost;
+        assert.deepEqual([answer.status, answer.body['code']], [503, 'commit_unknown']);
+        const again = await ask();
+        assert.deepEqual([again.status, again.headers['idempotent-replayed']], [201, 'true']);
+        const stored = await finished(path);
+        assert.deepEqual(stored, { id: again.body['id'], status: 'succeeded' });
+      });
+      for (const path of paths) assert.equal(arrivalsAt(path).length, 1, path);
+    },
+  );
+
   await t.test('a create that never reached the database leaves nothing', async () => {
     const paths: string[] = [];
     await repeat(async () => {

@@ -3,6 +3,7 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import { labelsMax, parseLabels, parseMetadata } from '../../src/core/annotations.ts';
 import { BelfryError } from '../../src/core/errors.ts';
+import { parseIdempotencyKey } from '../../src/core/idempotency.ts';
 import { parseRequestBody } from '../../src/core/requestBody.ts';
 import { headerValuesMax, parseRequestHeaders } from '../../src/core/requestHeaders.ts';
 import { parseRetryPolicy, type RetryPolicy } from '../../src/core/retryPolicy.ts';
@@ -125,6 +126,22 @@ test('json is any JSON value and brings its media type along', () => {
       assert.deepEqual(JSON.parse(String(body)), JSON.parse(JSON.stringify(value)));
       assert.equal(contentType, 'application/json');
     }),
+  );
+});
+
+test('what is nested more deeply than can be written is refused, not a crash', () => {
+  const deep: unknown = JSON.parse('['.repeat(400_000) + ']'.repeat(400_000));
+  assert.equal(
+    refusedField(() => parseRequestBody({ json: deep })),
+    'json',
+  );
+  assert.equal(
+    refusedField(() => parseMetadata(deep)),
+    'metadata',
+  );
+  assert.equal(
+    refusedField(() => parseIdempotencyKey('k', { json: deep })),
+    'body',
   );
 });
 

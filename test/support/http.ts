@@ -56,7 +56,7 @@ export function rawPost(path: string, body: string | Buffer, headerLines: readon
 }
 
 function answer(status: number, headers: ReadonlyMap<string, string>, text: string): Answer {
-  const isJson = headers.get('content-type')?.includes('json') === true && text !== '';
+  const isJson = /[/+]json\b/.test(headers.get('content-type') ?? '') && text !== '';
   return { status, headers, text, body: isJson ? JSON.parse(text) : {} };
 }
 

@@ -30,6 +30,7 @@ export function newTimer(
     retry: null,
     labels: null,
     metadata: null,
+    idempotencyKey: null,
     ...rest,
     request: {
       url: 'http://127.0.0.1:9/x',

@@ -31,7 +31,7 @@ export interface TimerAnswer {
 
 /** What a caller of the API does. Rejects only when no answer came. */
 export interface TimerClient {
-  create(body: unknown): Promise<Answer>;
+  create(body: unknown, headers?: Readonly<Record<string, string>>): Promise<Answer>;
   /** Creates, and fails on any answer other than 201. */
   created(body: unknown): Promise<{ id: number; dueAtMs: number }>;
   read(id: number): Promise<TimerAnswer>;
@@ -45,13 +45,21 @@ export interface TimerClient {
 export function createTimerClient(url: string): TimerClient {
   const agent = new Agent({ connections: 64, pipelining: 1 });
 
-  async function call(method: 'GET' | 'POST' | 'DELETE', path: string, body?: unknown) {
+  async function call(
+    method: 'GET' | 'POST' | 'DELETE',
+    path: string,
+    body?: unknown,
+    headers: Readonly<Record<string, string>> = {},
+  ) {
     const answer = await request(`${url}${path}`, {
       method,
       dispatcher: agent,
       ...(body === undefined
         ? {}
-        : { body: JSON.stringify(body), headers: { 'content-type': 'application/json' } }),
+        : {
+            body: JSON.stringify(body),
+            headers: { 'content-type': 'application/json', ...headers },
+          }),
     });
     return { status: answer.statusCode, headers: answer.headers, text: await answer.body.text() };
   }
@@ -62,7 +70,7 @@ export function createTimerClient(url: string): TimerClient {
   }
 
   return {
-    create: (body) => json('POST', '/timers', body),
+    create: (body, headers) => json('POST', '/timers', body, headers),
     async created(body) {
       const answer = await json('POST', '/timers', body);
       assert.equal(answer.status, 201, JSON.stringify(answer.body));

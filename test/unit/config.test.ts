@@ -26,7 +26,14 @@ function messageOf(environment: Environment, mode: RunMode = 'serve'): string {
 test('without any setting the defaults hold, and they are those of production', () => {
   assert.deepEqual(read({}), {
     mode: 'serve',
-    api: { host: '127.0.0.1', port: 5_000, bodyBytesMax: 1_048_576, urlLengthMax: 200 },
+    api: {
+      host: '127.0.0.1',
+      port: 5_000,
+      bodyBytesMax: 1_048_576,
+      batchBytesMax: 33_554_432,
+      urlLengthMax: 200,
+      idempotencyWindowMs: 86_400_000,
+    },
     appDomain: undefined,
     roles: ['api', 'scheduler'],
     logLevel: 'info',
@@ -139,6 +146,8 @@ const bad: Readonly<Record<keyof typeof settings, readonly string[]>> = {
   ALLOW_UNAUTHENTICATED: ['', 'yes', 'on', '2', 'constructor', '__proto__'],
   APP_DOMAIN: ['', 'https://timers.example.com', 'timers.example.com:443', 'a/b'],
   MAX_BODY_BYTES: ['', '1023', '67108865', '1MB'],
+  MAX_BATCH_BYTES: ['', '1023', '1073741825', '1GB'],
+  IDEMPOTENCY_WINDOW: ['', '0', '31536001', '1d'],
   MAX_URL_LENGTH: ['', '9', '8001', 'x'],
   DATABASE_URL: ['', 'mysql://h/d', 'localhost', 'postgres:/h', 'postgres://h:port/d'],
   POSTGRES_HOST: ['', 'h:5433', 'a b', 'http://h'],

@@ -9,6 +9,7 @@ import {
   responseBytesMax,
   type HttpResult,
 } from '../../src/delivery/httpClient.ts';
+import { sampleBytesMax } from '../../src/delivery/responseSample.ts';
 import { startReceiver } from '../support/receiver.ts';
 import { allowing, client, failed, success } from './fakes/client.ts';
 import { drip, startRawServer } from './fakes/rawServer.ts';
@@ -148,6 +149,7 @@ for (const [status, result] of [
     assert.deepEqual(await http.send(server.origin), result);
     await server.closed();
     assert.ok(written < total, `${written} were written`);
+    assert.equal(http.kept()?.body?.length, sampleBytesMax, 'a little of it is kept');
   });
 }
 

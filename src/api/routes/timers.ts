@@ -1,20 +1,29 @@
 import type { FastifyInstance } from 'fastify';
 import { assertNever, BelfryError } from '../../core/errors.ts';
+import { parseIdempotencyKey } from '../../core/idempotency.ts';
 import { parseTimerId, type TimerId } from '../../core/ids.ts';
-import { instantText } from '../../core/instant.ts';
-import type { NewTimer, Timer, TimerStatus } from '../../core/timer.ts';
+import type { AttemptWithResponse, NewTimer, Timer, TimerStatus } from '../../core/timer.ts';
 import { parseNewTimer, type CreateTimerFields, type NewTimerRules } from '../newTimer.ts';
-import { CancelledTimerBody, CreatedTimerBody, CreateTimerBody, TimerBody } from '../schemas.ts';
-import { secondsLeft, timerBody } from '../timerBody.ts';
+import {
+  AttemptsBody,
+  CancelledTimerBody,
+  CreatedTimerBody,
+  CreateTimerBody,
+  TimerBody,
+} from '../schemas.ts';
+import {
+  attemptWithResponseBody,
+  createdTimerBody,
+  timerBody,
+  type CreatedTimer,
+} from '../timerBody.ts';
+import { headerOf, projectId } from './request.ts';
 
 /** What the timer routes need of the rest of the service. */
 export interface TimerService {
-  create(timer: NewTimer): Promise<{
-    readonly id: TimerId;
-    readonly dueAtMs: number;
-    readonly createdAtMs: number;
-  }>;
+  create(timer: NewTimer): Promise<CreatedTimer>;
   read(projectId: number, id: TimerId): Promise<Timer | undefined>;
+  attempts(projectId: number, id: TimerId): Promise<readonly AttemptWithResponse[] | undefined>;
   cancel(
     projectId: number,
     id: TimerId,
@@ -27,27 +36,17 @@ export interface TimerService {
   readonly rules: NewTimerRules;
 }
 
-/** Until projects come, all timers belong to the first. */
-const projectId = 1;
-
 export function timerRoutes(server: FastifyInstance, service: TimerService): void {
   server.post<{ Body: CreateTimerFields }>(
     '/timers',
     { schema: { body: CreateTimerBody, response: { 201: CreatedTimerBody } } },
     async (req, reply) => {
-      const timer = parseNewTimer(projectId, req.body, service.rules);
-      const { id, dueAtMs, createdAtMs } = await service.create(timer);
-      reply.code(201).header('location', `/timers/${id}`);
-      return {
-        id,
-        time_left: secondsLeft(dueAtMs - createdAtMs),
-        status: 'pending',
-        url: timer.request.url,
-        due_at: instantText(dueAtMs),
-        created_at: instantText(createdAtMs),
-        expires_at:
-          timer.expiresAfterMs === null ? null : instantText(dueAtMs + timer.expiresAfterMs),
-      };
+      const key = parseIdempotencyKey(headerOf(req.headers['idempotency-key']), req.body);
+      const timer = parseNewTimer(projectId, req.body, service.rules, key);
+      const created = await service.create(timer);
+      if (created.isReplay) reply.header('idempotent-replayed', 'true');
+      reply.code(201).header('location', `/timers/${created.id}`);
+      return createdTimerBody(timer, created);
     },
   );
 
@@ -59,6 +58,16 @@ export function timerRoutes(server: FastifyInstance, service: TimerService): voi
       const timer = await service.read(projectId, id);
       if (timer === undefined) throw notFound(req.params.id);
       return timerBody(timer);
+    },
+  );
+
+  server.get<{ Params: { id: string } }>(
+    '/timers/:id/attempts',
+    { schema: { response: { 200: AttemptsBody } } },
+    async (req) => {
+      const attempts = await service.attempts(projectId, knownId(req.params.id));
+      if (attempts === undefined) throw notFound(req.params.id);
+      return { attempts: attempts.map(attemptWithResponseBody) };
     },
   );
 

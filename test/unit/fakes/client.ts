@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import type { ResponseSample } from '../../../src/core/attempt.ts';
 import { targetList } from '../../../src/core/settingParsers.ts';
 import { createAddressGuard, type AddressGuard } from '../../../src/delivery/addressGuard.ts';
 import {
@@ -15,7 +16,10 @@ export function allowing(text: string): AddressGuard {
   return createAddressGuard({ allowTargets, appDomain: undefined });
 }
 
-/** A client whose `send` is a promise; `freed` resolves when the connection is free again. */
+/**
+ * A client whose `send` is a promise that resolves when the connection is free again, with the result
+ * but for what is kept of the response: `kept` has that of the last one.
+ */
 export function client(options: { guard?: AddressGuard; allowRedirects?: boolean } = {}) {
   const http = createHttpClient({
     guard: options.guard ?? allowing('127.0.0.0/8'),
@@ -23,7 +27,9 @@ export function client(options: { guard?: AddressGuard; allowRedirects?: boolean
     connectTimeoutMs: 10_000,
     allowRedirects: options.allowRedirects ?? false,
   });
+  let kept: ResponseSample | undefined;
   return {
+    kept: () => kept,
     async send(origin: string, over: Partial<HttpRequest> = {}) {
       const freed = Promise.withResolvers<void>();
       let results = 0;
@@ -51,7 +57,10 @@ export function client(options: { guard?: AddressGuard; allowRedirects?: boolean
       // The client counts its connection as free at the end of this turn.
       await settled();
       assert.equal(results, 1, 'one result');
-      return result;
+      if (result.kind !== 'response') return result;
+      const { response, ...verdict } = result;
+      kept = response;
+      return verdict;
     },
     [Symbol.asyncDispose]: () => http.close(),
   };

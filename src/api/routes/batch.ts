@@ -1,0 +1,102 @@
+import type { FastifyInstance, FastifyRequest } from 'fastify';
+import type { Readable } from 'node:stream';
+import { BelfryError, invalidField } from '../../core/errors.ts';
+import { parseIdempotencyKey, type IdempotencyKey } from '../../core/idempotency.ts';
+import type { NewTimer } from '../../core/timer.ts';
+import { batchItemsMax, runBatch, type BatchItem } from '../batch.ts';
+import { linesOf } from '../lines.ts';
+import { parseNewTimer, type CreateTimerFields, type NewTimerRules } from '../newTimer.ts';
+import { asBelfryError, validationError } from '../problem.ts';
+import { CreateTimerBody } from '../schemas.ts';
+import { createdTimerBody, type CreatedTimer } from '../timerBody.ts';
+import { headerOf, projectId } from './request.ts';
+
+/** What the batch route needs of the rest of the service. */
+export interface BatchService {
+  create(timer: NewTimer): Promise<CreatedTimer>;
+  readonly rules: NewTimerRules;
+}
+
+/** Media types of newline-delimited JSON: one timer a line. */
+export const linesTypes = ['application/x-ndjson', 'application/ndjson', 'application/jsonl'];
+
+/**
+ * `POST /timers/batch`: a JSON array, or a line of JSON a timer, which is read as it comes in. Answers
+ * 200 with a result for each, in order and in the same form.
+ */
+export function batchRoutes(
+  server: FastifyInstance,
+  service: BatchService,
+  bounds: { bodyBytesMax: number; batchBytesMax: number },
+): void {
+  server.post(
+    '/timers/batch',
+    { bodyLimit: bounds.batchBytesMax, config: { takesLines: true } },
+    async (req, reply) => {
+      const { body } = req;
+      const create = createFrom(req, service);
+      if (!isStream(body)) return { results: await runBatch(itemsOf(body), create) };
+      const results = await runBatch(itemsOfLines(body, bounds.bodyBytesMax), create);
+      const text = results.map((result) => `${JSON.stringify(result)}\n`).join('');
+      return reply.type('application/x-ndjson').send(text);
+    },
+  );
+}
+
+function createFrom(req: FastifyRequest, { create, rules }: BatchService) {
+  const validate = req.compileValidationSchema(CreateTimerBody, 'body');
+  const batchKey = headerOf(req.headers['idempotency-key']);
+  return async (value: unknown, index: number) => {
+    try {
+      const fields = Buffer.isBuffer(value) ? parsed(value) : value;
+      if (!validate(fields)) throw validationError(validate.errors ?? []);
+      // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- the schema has just said so
+      const timer = newTimer(fields as CreateTimerFields, keyOf(batchKey, index, fields));
+      return createdTimerBody(timer, await create(timer));
+    } catch (err) {
+      const known = asBelfryError(err instanceof Error ? err : new Error(String(err)));
+      if (known.code === 'internal') req.log.error({ err, index }, 'an item of a batch failed');
+      throw known;
+    }
+  };
+
+  function newTimer(fields: CreateTimerFields, key: IdempotencyKey | null): NewTimer {
+    return parseNewTimer(projectId, fields, rules, key);
+  }
+}
+
+/** Each item of a batch is remembered under the key of the batch and its own place. */
+function keyOf(
+  batchKey: string | undefined,
+  index: number,
+  fields: unknown,
+): IdempotencyKey | null {
+  const key = parseIdempotencyKey(batchKey, fields);
+  return key === null ? null : { ...key, key: `${key.key}/${index}` };
+}
+
+function parsed(line: Buffer): unknown {
+  try {
+    return JSON.parse(line.toString());
+  } catch (err) {
+    const reason = err instanceof Error ? err.message : String(err);
+    throw new BelfryError('invalid_json', `the line is not JSON: ${reason}`);
+  }
+}
+
+function itemsOf(body: unknown): BatchItem[] {
+  if (!Array.isArray(body)) throw invalidField('body', 'must be an array of timers');
+  if (body.length > batchItemsMax) {
+    throw new BelfryError('body_too_large', `a batch is at most ${batchItemsMax} timers`);
+  }
+  // They are in memory already.
+  return body.map((value: unknown) => ({ value, bytes: 0 }));
+}
+
+async function* itemsOfLines(stream: Readable, lineBytesMax: number): AsyncGenerator<BatchItem> {
+  for await (const line of linesOf(stream, lineBytesMax)) yield { value: line, bytes: line.length };
+}
+
+function isStream(body: unknown): body is Readable {
+  return typeof body === 'object' && body !== null && Symbol.asyncIterator in body;
+}

@@ -1,0 +1,7 @@
+/** Until projects come, all timers belong to the first. */
+export const projectId = 1;
+
+/** A header that is to be given once; several of a name count as one with commas. */
+export function headerOf(value: string | string[] | undefined): string | undefined {
+  return Array.isArray(value) ? value.join(', ') : value;
+}
