@@ -43,6 +43,7 @@ function farTimer(): NewTimer {
     retry: null,
     labels: null,
     metadata: null,
+    key: null,
     idempotencyKey: null,
   };
 }

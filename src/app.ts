@@ -2,17 +2,20 @@ import { createReadiness } from './api/readiness.ts';
 import { createServer } from './api/server.ts';
 import type { Config } from './config.ts';
 import { machineClock } from './core/clock.ts';
+import type { TimerId } from './core/ids.ts';
 import type { TimerStatus } from './core/timer.ts';
 import { createAddressGuard } from './delivery/addressGuard.ts';
 import { createDeliverer } from './delivery/deliverer.ts';
 import { createDestinations } from './delivery/destinations.ts';
 import { createHttpClient } from './delivery/httpClient.ts';
-import { createCanceller } from './scheduler/cancel.ts';
+import { createChanger } from './scheduler/changer.ts';
 import { createChores } from './scheduler/chores.ts';
 import { createDatabaseClock } from './scheduler/databaseClock.ts';
 import { createLease } from './scheduler/lease.ts';
 import { createScheduler } from './scheduler/scheduler.ts';
+import { createTimerChanges } from './scheduler/timerChanges.ts';
 import { createTimerCanceller } from './store/cancelTimers.ts';
+import { createTimerChanger } from './store/changeTimers.ts';
 import { claimedBytesMax, createClaimStore } from './store/claim.ts';
 import { createTimerCreator } from './store/createTimers.ts';
 import { createDatabase } from './store/database.ts';
@@ -21,11 +24,13 @@ import { createIdempotencyKeyStore } from './store/idempotencyKeys.ts';
 import { readInstallationId } from './store/installation.ts';
 import { createListener, type Notice } from './store/listener.ts';
 import { readMigrations, schemaState } from './store/migrate.ts';
+import { createNamedTimerStore } from './store/namedTimers.ts';
 import { openStore } from './store/open.ts';
 import { createOutcomeRecorder } from './store/outcomes.ts';
 import { ensurePartitions } from './store/partitions.ts';
 import { createProcessStore } from './store/processes.ts';
 import { createTimerReader, type StoredTimer } from './store/readTimers.ts';
+import { createTimerReviver } from './store/retryTimers.ts';
 import { createWakeUps } from './store/wakeUps.ts';
 import type { Logger } from './telemetry/log.ts';
 import { createMetrics } from './telemetry/metrics.ts';
@@ -160,30 +165,43 @@ async function start(
     rowBytesMax: claimedBytesMax,
     retryDefaults: config.delivery.retry,
   });
-  const canceller = createCanceller({
-    store: { ...reader, ...giveBacks, ...processes, cancel: cancels.add },
+  const changer = createChanger({
+    store: { ...reader, ...giveBacks, ...processes },
     own: { scheduler, owner: lease.owner },
   });
+  const near = {
+    reserve: scheduler.reserve,
+    committed(nearestDueAtMs: number, nearestDueInMs: number) {
+      if (nearestDueInMs > 2 * config.scheduler.lookAheadMs) return;
+      scheduler.wake(nearestDueAtMs);
+      wakeUps.tell(nearestDueAtMs);
+    },
+  };
   const creates = createTimerCreator({
     database,
     idempotencyWindowMs: config.api.idempotencyWindowMs,
-    near: {
-      reserve: scheduler.reserve,
-      committed(nearestDueAtMs, nearestDueInMs) {
-        if (nearestDueInMs > 2 * config.scheduler.lookAheadMs) return;
-        scheduler.wake(nearestDueAtMs);
-        wakeUps.tell(nearestDueAtMs);
-      },
+    near,
+  });
+  const named = createNamedTimerStore({ database, near });
+  const changes = createTimerChanges({
+    changer,
+    store: {
+      read: reader.read,
+      cancel: cancels.add,
+      change: createTimerChanger({ database, near }).change,
+      revive: createTimerReviver({ database, near }).add,
+      find: named.find,
+      createNamed: named.create,
     },
   });
 
   const answerRequests = () =>
-    canceller
+    changer
       .answerRequests()
       .catch((err: unknown) => log.warn({ err }, 'could not answer a request to give back'));
   const onNotice = (notice: Notice) => {
     if (notice.kind === 'wake') scheduler.wake(notice.dueAtMs);
-    else if (notice.kind === 'answered') canceller.answered(notice.giveBackId);
+    else if (notice.kind === 'answered') changer.answered(notice.giveBackId);
     else if (notice.owner === lease.owner()) void answerRequests();
   };
   const listener =
@@ -234,6 +252,14 @@ async function start(
     return { url: undefined, embeddedDataDir: store.embeddedDataDir };
   }
 
+  const readVisible = async (projectId: number, id: TimerId) => {
+    const stored = await reader.read(projectId, id);
+    if (stored === undefined) return undefined;
+    const phase = scheduler.phaseOf(id);
+    const started =
+      stored.owner === lease.owner() ? phase === 'started' || phase === 'recording' : undefined;
+    return { ...stored.timer, status: visibleStatus(stored, started) };
+  };
   const server = createServer({
     timers: {
       async create(timer) {
@@ -241,16 +267,19 @@ async function start(
         if (!created.isReplay) metrics.created.inc();
         return created;
       },
-      async read(projectId, id) {
-        const stored = await reader.read(projectId, id);
-        if (stored === undefined) return undefined;
-        const phase = scheduler.phaseOf(id);
-        const started =
-          stored.owner === lease.owner() ? phase === 'started' || phase === 'recording' : undefined;
-        return { ...stored.timer, status: visibleStatus(stored, started) };
+      async putByKey(timer, key) {
+        const result = await changes.putByKey(timer, key);
+        if (result.kind === 'created') metrics.created.inc();
+        return result;
       },
+      read: readVisible,
       attempts: reader.attempts,
-      cancel: canceller.cancel,
+      find: named.find,
+      cancel: changes.cancel,
+      update: changes.update,
+      fire: changes.fire,
+      retry: changes.retry,
+      cancelByKey: changes.cancelByKey,
       rules: {
         judgeTarget: guard.judgeHost,
         nowMs,

@@ -55,11 +55,15 @@ export function parseNewTimer(
     retry: parseRetryPolicy(fields.retry, rules.retryDefaults),
     labels: parseLabels(fields.labels),
     metadata: parseMetadata(fields.metadata),
+    key: null,
     idempotencyKey,
   };
 }
 
-function parseAllowedUrl(value: unknown, { urlLengthMax, judgeTarget }: NewTimerRules): string {
+export function parseAllowedUrl(
+  value: unknown,
+  { urlLengthMax, judgeTarget }: NewTimerRules,
+): string {
   const url = parseTargetUrl(value, urlLengthMax);
   const port = Number(url.port) || (url.protocol === 'https:' ? 443 : 80);
   const objection = judgeTarget(url.hostname, port);
@@ -93,7 +97,7 @@ function parseRequest(
   };
 }
 
-function parseMethod(value: unknown): HttpMethod {
+export function parseMethod(value: unknown): HttpMethod {
   if (value === undefined) return 'POST';
   const method = httpMethods.find((name) => name === value);
   if (method === undefined)
@@ -101,7 +105,7 @@ function parseMethod(value: unknown): HttpMethod {
   return method;
 }
 
-function parseTimeout(value: unknown, timeoutMaxMs: number): number | null {
+export function parseTimeout(value: unknown, timeoutMaxMs: number): number | null {
   if (value === undefined) return null;
   const timeoutMs = parseSpan('timeout', value);
   if (timeoutMs === 0) throw invalidField('timeout', 'must be more than 0');

@@ -7,14 +7,18 @@ const nullable = <Schema extends Type.TSchema>(schema: Schema) => Type.Union([sc
  * The body of `POST /timers`. Its fields are read by core, whose messages say what each takes and
  * which casts time more permissively than a schema can say; what is not listed is refused.
  */
+const whenFields = {
+  hours: Type.Unknown(),
+  minutes: Type.Unknown(),
+  seconds: Type.Unknown(),
+  delay: Type.Unknown(),
+  due_at: Type.Unknown(),
+};
+
 export const CreateTimerBody = Type.Object(
   {
     url: Type.Unknown(),
-    hours: Type.Unknown(),
-    minutes: Type.Unknown(),
-    seconds: Type.Unknown(),
-    delay: Type.Unknown(),
-    due_at: Type.Unknown(),
+    ...whenFields,
     expires_after: Type.Unknown(),
     append_id: Type.Boolean(),
     method: Type.Unknown(),
@@ -29,6 +33,22 @@ export const CreateTimerBody = Type.Object(
   },
   { additionalProperties: false, required: [] },
 );
+
+/** The body of `PATCH /timers/{id}`: whatever is to change. Null clears what may be absent. */
+export const PatchTimerBody = Type.Object(CreateTimerBody.properties, {
+  additionalProperties: false,
+  required: [],
+  minProperties: 1,
+});
+
+/** The body of `POST /timers/{id}/retry`, which may be left out: then it is now. */
+export const RetryTimerBody = Type.Object(whenFields, {
+  additionalProperties: false,
+  required: [],
+});
+
+/** For routes that take nothing. */
+export const EmptyBody = Type.Object({}, { additionalProperties: false });
 
 export const CreatedTimerBody = Type.Object({
   id: Type.Integer(),
@@ -80,6 +100,8 @@ const HeadersBody = Type.Record(
 
 export const TimerBody = Type.Object({
   id: Type.Integer(),
+  version: Type.Integer(),
+  key: nullable(Type.String()),
   time_left: Type.Number(),
   status: Type.String(),
   url: Type.String(),
@@ -99,6 +121,12 @@ export const TimerBody = Type.Object({
   finished_at: nullable(Instant),
   failure_code: nullable(Type.String()),
   attempts: Type.Array(AttemptBody),
+});
+
+/** The answer to `PUT /timers/by-key/{key}`; `previous` had the name and is being delivered. */
+export const PutTimerBody = Type.Object({
+  ...TimerBody.properties,
+  previous: Type.Optional(Type.Object({ id: Type.Integer(), status: Type.String() })),
 });
 
 export const CancelledTimerBody = Type.Object({

@@ -4,6 +4,8 @@ import type { Logger } from '../telemetry/log.ts';
 import { asBelfryError, problemContentType, problemOf, retryAfterSeconds } from './problem.ts';
 import { batchRoutes, linesTypes } from './routes/batch.ts';
 import { operationRoutes, type Operations } from './routes/operations.ts';
+import { changeRoutes, type ChangeService } from './routes/changes.ts';
+import { namedTimerRoutes, type NamedTimerService } from './routes/namedTimers.ts';
 import { timerRoutes, type TimerService } from './routes/timers.ts';
 
 declare module 'fastify' {
@@ -20,7 +22,7 @@ const requestTimeoutMs = 30_000;
  * The HTTP API as a Fastify instance, not listening yet: tests call `inject`, app.ts `listen`.
  */
 export function createServer(options: {
-  timers: TimerService;
+  timers: TimerService & ChangeService & NamedTimerService;
   operations: Operations;
   bodyBytesMax: number;
   batchBytesMax: number;
@@ -103,6 +105,8 @@ export function createServer(options: {
   });
 
   timerRoutes(server, timers);
+  changeRoutes(server, timers);
+  namedTimerRoutes(server, timers);
   batchRoutes(server, timers, { bodyBytesMax, batchBytesMax });
   operationRoutes(server, operations);
   return server;

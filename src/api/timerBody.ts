@@ -35,6 +35,8 @@ export function timerBody(timer: Timer) {
   const { request, retry } = timer;
   return {
     id: timer.id,
+    version: timer.version,
+    key: timer.key,
     time_left: secondsLeft(timer.timeLeftMs),
     status: timer.status,
     url: request.url,

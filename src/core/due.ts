@@ -22,6 +22,16 @@ const clockFields = ['hours', 'minutes', 'seconds'] as const;
 const clockFieldMs = { hours: 3_600_000, minutes: 60_000, seconds: 1_000 };
 const rfc3339 = /^(\d{4}-\d{2}-\d{2})[Tt ](\d{2}:\d{2}:\d{2})(?:\.(\d+))?([Zz]|[+-]\d{2}:\d{2})$/;
 
+/** Whether a request says when at all. */
+export function saysWhen(fields: DueFields): boolean {
+  const { delay, due_at } = fields;
+  return (
+    delay !== undefined ||
+    due_at !== undefined ||
+    clockFields.some((name) => fields[name] !== undefined)
+  );
+}
+
 /**
  * Reads the one way in which a request says when. None given means now.
  * @throws BelfryError `validation_failed`, naming the field and what it takes.

@@ -10,6 +10,16 @@ export const errorCatalogue = {
   timer_not_found: { status: 404, title: 'No such timer', retryable: false },
   route_not_found: { status: 404, title: 'No such route', retryable: false },
   too_late: { status: 409, title: 'Too late to change this timer', retryable: false },
+  not_retryable: {
+    status: 409,
+    title: 'Only a failed or cancelled timer can be retried',
+    retryable: false,
+  },
+  version_mismatch: {
+    status: 412,
+    title: 'The timer has been changed meanwhile',
+    retryable: false,
+  },
   body_too_large: { status: 413, title: 'The body is too large', retryable: false },
   idempotency_key_reused: {
     status: 422,

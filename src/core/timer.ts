@@ -24,17 +24,23 @@ export interface TimerRequest {
   readonly timeoutMs: number | null;
 }
 
-/** A timer as it is handed to the store. */
-export interface NewTimer {
-  readonly projectId: number;
-  readonly due: Due;
+/** What a caller says of a timer, apart from when it is due. */
+export interface TimerContent {
+  readonly request: TimerRequest;
   /** Not started later than this after it was due; null for never too late. */
   readonly expiresAfterMs: number | null;
-  readonly request: TimerRequest;
   /** Null for the service's defaults. */
   readonly retry: RetryPolicy | null;
   readonly labels: readonly string[] | null;
   readonly metadata: Json;
+}
+
+/** A timer as it is handed to the store. */
+export interface NewTimer extends TimerContent {
+  readonly projectId: number;
+  readonly due: Due;
+  /** Its name, which one live timer of a project may have at a time; null for none. */
+  readonly key: string | null;
   readonly idempotencyKey: IdempotencyKey | null;
 }
 
@@ -42,6 +48,10 @@ export interface NewTimer {
 export interface Timer {
   readonly id: TimerId;
   readonly projectId: number;
+  /** Counts what callers have changed of it, from 1. */
+  readonly version: number;
+  /** Its name; null for none. */
+  readonly key: string | null;
   readonly status: TimerStatus;
   readonly request: TimerRequest;
   readonly retry: RetryPolicy | null;

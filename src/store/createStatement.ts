@@ -1,16 +1,16 @@
-import type { NewTimer } from '../core/timer.ts';
+import type { NewTimer, TimerContent } from '../core/timer.ts';
 import { booleanArray, byteaArray, numberArray, textArray } from './arrayLiteral.ts';
 import type { Statement } from './database.ts';
 
 /** What travels of every timer in a flush, as one array. */
-interface Column {
+interface Column<Timer = NewTimer> {
   readonly name: string;
   readonly type: string;
   /** Goes into the table's column of that name; the others only serve to compute instants. */
   readonly stored: boolean;
   /** What is stored, where it is not the value itself. */
   readonly expression?: string;
-  readonly encode: (timers: readonly NewTimer[]) => string;
+  readonly encode: (timers: readonly Timer[]) => string;
 }
 
 const json = (value: unknown) => (value === null ? null : JSON.stringify(value));
@@ -18,7 +18,7 @@ const json = (value: unknown) => (value === null ? null : JSON.stringify(value))
 /** Under which key a timer was asked for: kept apart from it. */
 const keyColumns: readonly Column[] = [
   {
-    name: 'key',
+    name: 'idempotency_key',
     type: 'text',
     stored: false,
     encode: (timers) => textArray(timers.map(({ idempotencyKey }) => idempotencyKey?.key ?? null)),
@@ -32,7 +32,15 @@ const keyColumns: readonly Column[] = [
   },
 ];
 
-const plainColumns: readonly Column[] = [
+/** Under which name a timer is the one live timer of its project. */
+const nameColumn: Column = {
+  name: 'key',
+  type: 'text',
+  stored: true,
+  encode: (timers) => textArray(timers.map((timer) => timer.key)),
+};
+
+const placeColumns: readonly Column[] = [
   {
     name: 'project_id',
     type: 'bigint',
@@ -53,6 +61,9 @@ const plainColumns: readonly Column[] = [
     encode: (timers) =>
       numberArray(timers.map(({ due }) => (due.kind === 'at' ? due.dueAtMs : null))),
   },
+];
+
+const plainContent: readonly Column<TimerContent>[] = [
   {
     name: 'append_id',
     type: 'boolean',
@@ -67,7 +78,7 @@ const plainColumns: readonly Column[] = [
   },
 ];
 
-const otherColumns: readonly Column[] = [
+const otherContent: readonly Column<TimerContent>[] = [
   {
     name: 'expires_after_ms',
     type: 'float8',
@@ -121,9 +132,15 @@ const otherColumns: readonly Column[] = [
   },
 ];
 
-interface CreateStatement {
+/** All that a caller says of a timer, apart from when it is due. */
+export const contentColumns: readonly Column<TimerContent>[] = [...plainContent, ...otherContent];
+
+export interface CreateStatement {
   readonly statement: Statement;
+  /** The arrays that travel, from $5 on; behind them what is particular to the statement. */
   readonly columns: readonly Column[];
+  /** Some may be left out: the ids of those that are in are answered. */
+  readonly isConditional: boolean;
 }
 
 /**
@@ -132,16 +149,22 @@ interface CreateStatement {
  * timers were claimed: not for an owner that was declared dead meanwhile.
  *
  * With keys, a timer is inserted only if its key was free (or its window is over): a key that another
- * transaction is about to take is waited for. The ids of those that won their key are answered too.
+ * transaction is about to take is waited for.
+ *
+ * With names, a timer is inserted only if no live timer of its project has its name once those of
+ * the timers in the last parameter are taken from them.
  */
 function createStatement(name: string, columns: readonly Column[]): CreateStatement {
   const stored = columns.filter((column) => column.stored);
   const hasExpiry = columns.some(({ name }) => name === 'expires_after_ms');
-  const isKeyed = columns.some(({ name }) => name === 'key');
+  const isKeyed = columns.some(({ name }) => name === 'idempotency_key');
+  const isNamed = columns.includes(nameColumn);
+  const isConditional = isKeyed || isNamed;
   const into = ['id', ...stored.map(({ name }) => name), ...(hasExpiry ? ['expires_at'] : [])];
   const from = ['i.id', ...stored.map(({ name, expression }) => expression ?? `i.${name}`)];
   const expiry = "d.due_at + i.expires_after_ms * interval '1 millisecond'";
   const arrays = columns.map(({ type }, index) => `$${index + 5}::${type}[]`);
+  const arrayOf = (wanted: string) => arrays[columns.findIndex(({ name }) => name === wanted)];
   const near = "base.owner_lives AND d.due_at <= base.at + $3::float8 * interval '1 millisecond'";
   const rows = `FROM base,
     unnest($4::bigint[], ${arrays.join(', ')}) AS i(id, ${columns.map((c) => c.name).join(', ')}),
@@ -153,40 +176,61 @@ function createStatement(name: string, columns: readonly Column[]): CreateStatem
   const won = `won AS (
   INSERT INTO belfry.idempotency_keys AS k
     (project_id, key, fingerprint, timer_id, due_at, created_at)
-  SELECT i.project_id, i.key, i.fingerprint, i.id, d.due_at, base.at
-  ${rows}WHERE i.key IS NOT NULL ORDER BY i.project_id, i.key
+  SELECT i.project_id, i.idempotency_key, i.fingerprint, i.id, d.due_at, base.at
+  ${rows}WHERE i.idempotency_key IS NOT NULL ORDER BY i.project_id, i.idempotency_key
   ON CONFLICT (project_id, key) DO UPDATE SET fingerprint = excluded.fingerprint,
     timer_id = excluded.timer_id, due_at = excluded.due_at, created_at = excluded.created_at
     WHERE k.created_at <= excluded.created_at
       - $${columns.length + 5}::float8 * interval '1 millisecond'
   RETURNING k.timer_id
 ), `;
+  // The insert waits for it by counting it.
+  const freed = `freed AS (
+  UPDATE belfry.timers t SET key = NULL
+  FROM unnest($${columns.length + 5}::bigint[], ${arrayOf('key')}, ${arrayOf('project_id')})
+    AS i(id, key, project_id)
+  WHERE t.id = i.id AND t.project_id = i.project_id AND t.key = i.key
+  RETURNING t.id
+), `;
   const text = `
 WITH base AS (
   SELECT date_trunc('milliseconds', statement_timestamp() + interval '999 microseconds') AS at,
     EXISTS (SELECT 1 FROM belfry.processes WHERE id = $1::bigint AND NOT dead) AS owner_lives
-), ${isKeyed ? won : ''}inserted AS (
+), ${isKeyed ? won : ''}${isNamed ? freed : ''}inserted AS (
   INSERT INTO belfry.timers (next_at, due_at, created_at, owner, claim, ${into.join(', ')})
   SELECT d.due_at, d.due_at, base.at,
     CASE WHEN ${near} THEN $1::bigint END, CASE WHEN ${near} THEN $2::bigint END,
     ${[...from, ...(hasExpiry ? [expiry] : [])].join(', ')}
-  ${rows}${isKeyed ? 'WHERE i.key IS NULL OR i.id IN (SELECT timer_id FROM won)' : ''}
+  ${rows}${isKeyed ? 'WHERE i.idempotency_key IS NULL OR i.id IN (SELECT timer_id FROM won)' : ''}
+  ${isNamed ? 'WHERE (SELECT count(*) FROM freed) >= 0 ORDER BY i.project_id, i.key' : ''}
+  ${isNamed ? 'ON CONFLICT (project_id, key) WHERE key IS NOT NULL DO NOTHING' : ''}
+  ${isConditional ? 'RETURNING id' : ''}
 )
 SELECT (extract(epoch FROM at) * 1000)::bigint, owner_lives,
-  ${isKeyed ? "(SELECT string_agg(timer_id::text, ',') FROM won)" : 'NULL'} FROM base`;
-  return { statement: { name, text }, columns };
+  ${isConditional ? "(SELECT string_agg(id::text, ',') FROM inserted)" : 'NULL'} FROM base`;
+  return { statement: { name, text }, columns, isConditional };
 }
 
 /** For timers that say no more than where and when, as most do: half the arrays. */
-export const createPlain = createStatement('create_timers', plainColumns);
+export const createPlain = createStatement('create_timers', [...placeColumns, ...plainContent]);
 /** For all. */
-export const createAny = createStatement('create_full_timers', [...plainColumns, ...otherColumns]);
+export const createAny = createStatement('create_full_timers', [
+  ...placeColumns,
+  ...contentColumns,
+]);
 
 /** For flushes in which some have an idempotency key; after the columns, the window in ms. */
 export const createKeyed = createStatement('create_keyed_timers', [
-  ...plainColumns,
-  ...otherColumns,
+  ...placeColumns,
+  ...contentColumns,
   ...keyColumns,
+]);
+
+/** For timers by name; after the columns, the timers whose names they take over (null for none). */
+export const createNamed = createStatement('create_named_timers', [
+  ...placeColumns,
+  ...contentColumns,
+  nameColumn,
 ]);
 
 /** Whether `createPlain` keeps all that a timer says. */

@@ -1,8 +1,9 @@
 import { timerIdFromDatabase, type TimerId } from '../core/ids.ts';
 import { createBatcher } from './batcher.ts';
+import type { Fence } from './claim.ts';
 import type { Database } from './database.ts';
 
-/** A request that its owner cancels a timer which it holds and has not started. */
+/** A request that its owner gives a timer back which it holds and has not started. */
 export interface GiveBack {
   readonly id: number;
   readonly timerId: TimerId;
@@ -10,6 +11,11 @@ export interface GiveBack {
 
 interface Request extends GiveBack {
   readonly owner: number;
+}
+
+interface Gift {
+  readonly giveBackId: number;
+  readonly timer: Fence;
 }
 
 // In batches, with one notification for each owner: NOTIFY takes a lock of the whole instance until
@@ -30,6 +36,24 @@ const pending = {
   text: `SELECT id, timer_id FROM belfry.give_backs WHERE owner = $1::bigint`,
 };
 
+// Answers with those that the owner had still, and whose request had not been withdrawn. Served by
+// give_backs_pkey and timers_pkey.
+const give = {
+  name: 'give_back_timers',
+  text: `
+WITH input AS MATERIALIZED (
+  SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[])
+    AS i(give_back_id, id, owner, claim)
+), taken_up AS (
+  DELETE FROM belfry.give_backs g USING input i WHERE g.id = i.give_back_id RETURNING g.id
+)
+UPDATE belfry.timers t SET owner = NULL, claim = NULL, start_marked = false
+FROM input i
+WHERE t.id = i.id AND t.owner = i.owner AND t.claim = i.claim
+  AND i.give_back_id IN (SELECT id FROM taken_up)
+RETURNING i.give_back_id`,
+};
+
 const close = {
   name: 'close_give_back',
   text: `DELETE FROM belfry.give_backs WHERE id = $1::bigint RETURNING id`,
@@ -48,8 +72,9 @@ DELETE FROM belfry.give_backs WHERE requested_at < statement_timestamp() - inter
 
 /**
  * Asking another process to give a timer back. The row is the handshake: whoever deletes it
- * decides. The owner deletes it in the very statement that cancels the timer (or to refuse); the
- * one who asked deletes it to give up waiting. So after either the answer is final.
+ * decides. The owner deletes it in the very statement that makes the timer nobody's (or to refuse);
+ * the one who asked deletes it to give up waiting. So after either the answer is final. Should the one
+ * who asked die before it has made its change, the next sweep (within about a second) finds the timer.
  */
 export function createGiveBackStore(database: Database) {
   const asks = createBatcher<Request, void>({
@@ -64,8 +89,25 @@ export function createGiveBackStore(database: Database) {
       return requests.map(() => undefined);
     },
   });
+  const gifts = createBatcher<Gift, boolean>({
+    name: 'timers to give back',
+    onLoss: 'fail',
+    async flush(batch) {
+      const sorted = batch.toSorted((a, b) => a.timer.id - b.timer.id);
+      const rows = await database.query<[number]>(give, [
+        sorted.map(({ giveBackId }) => giveBackId),
+        sorted.map(({ timer }) => timer.id),
+        sorted.map(({ timer }) => timer.owner),
+        sorted.map(({ timer }) => timer.claim),
+      ]);
+      const given = new Set(rows.map(([giveBackId]) => giveBackId));
+      return batch.map(({ giveBackId }) => given.has(giveBackId));
+    },
+  });
   return {
     ask: asks.add,
+    /** Makes the timer nobody's, if it is ours still and the request was not withdrawn. */
+    give: (giveBackId: number, timer: Fence) => gifts.add({ giveBackId, timer }),
     async pending(owner: number): Promise<GiveBack[]> {
       const rows = await database.query<[number, number]>(pending, [owner]);
       return rows.map(([id, timerId]) => ({ id, timerId: timerIdFromDatabase(timerId) }));

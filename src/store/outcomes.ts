@@ -46,10 +46,10 @@ WITH input AS MATERIALIZED (
 ), history AS (
   INSERT INTO belfry.history (id, project_id, finished_at, due_at, created_at, expires_at,
     attempts, timeout_ms, append_id, status, failure_code, url, method, headers, body, retry, labels,
-    metadata)
+    metadata, version, key)
   SELECT id, project_id, at, due_at, created_at, expires_at,
     attempts + (started_at IS NOT NULL)::integer, timeout_ms, append_id, status, failure_code,
-    url, method, headers, body, retry, labels, metadata
+    url, method, headers, body, retry, labels, metadata, version, key
   FROM finished
 ), retried AS (
   UPDATE belfry.timers t SET owner = NULL, claim = NULL, start_marked = false, lost_in_row = 0,

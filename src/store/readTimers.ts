@@ -24,7 +24,7 @@ export interface StoredTimer {
 }
 
 // Hot table and history in one statement, so in one snapshot: a timer on its way from one to the
-// other is seen exactly once. Served by timers_pkey, history_id and attempts_timer_id.
+// other is seen exactly once. Served by timers_pkey, history_project_id and attempts_timer_id.
 const readTimer = {
   name: 'read_timer',
   text: `
@@ -32,11 +32,12 @@ WITH found AS (
   SELECT id, project_id, CASE WHEN attempts = 0 THEN 'pending' ELSE 'retrying' END AS status,
     url, method, headers, body, append_id, timeout_ms, retry, labels, metadata,
     created_at, due_at, next_at, expires_at, NULL::timestamptz AS finished_at,
-    NULL::text AS failure_code, owner
+    NULL::text AS failure_code, owner, version, key
   FROM belfry.timers WHERE id = $1::bigint AND project_id = $2::bigint
   UNION ALL
   SELECT id, project_id, status, url, method, headers, body, append_id, timeout_ms, retry, labels,
-    metadata, created_at, due_at, NULL, expires_at, finished_at, failure_code, NULL
+    metadata, created_at, due_at, NULL, expires_at, finished_at, failure_code, NULL,
+    version, key
   FROM belfry.history WHERE id = $1::bigint AND project_id = $2::bigint
 )
 SELECT f.id, f.project_id, f.status, f.url, f.method, f.created_at, f.due_at, f.next_at,
@@ -50,7 +51,8 @@ SELECT f.id, f.project_id, f.status, f.url, f.method, f.created_at, f.due_at, f.
       'latenessMs', a.lateness_ms, 'durationMs', a.duration_ms, 'status', a.status,
       'errorCode', a.error_code) ORDER BY a.number)
     FROM belfry.attempts a WHERE a.timer_id = f.id),
-  f.headers, f.body, f.append_id, f.timeout_ms, f.retry, f.labels, f.metadata
+  f.headers, f.body, f.append_id, f.timeout_ms, f.retry, f.labels, f.metadata,
+  f.version, f.key
 FROM found f LEFT JOIN belfry.processes p ON p.id = f.owner`,
 };
 
@@ -78,9 +80,11 @@ type ReadRow = readonly [
   retry: RetryPolicy | null,
   labels: readonly string[] | null,
   metadata: Json,
+  version: number,
+  key: string | null,
 ];
 
-// Served by timers_pkey, history_id and attempts_timer_id. No row: no such timer.
+// Served by timers_pkey, history_project_id and attempts_timer_id. No row: no such timer.
 const readAttempts = {
   name: 'read_attempts',
   text: `
@@ -128,6 +132,8 @@ export function createTimerReader(database: Database) {
         timer: {
           id: timerIdFromDatabase(row[0]),
           projectId: row[1],
+          version: row[23],
+          key: row[24],
           status: row[2],
           request: {
             url: row[3],

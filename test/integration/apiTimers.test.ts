@@ -39,6 +39,8 @@ test('a timer is read back whole: pending with its time left, then finished with
   assert.equal(status, 200);
   assert.deepEqual(pending, {
     ...created,
+    version: 1,
+    key: null,
     time_left: pending['time_left'],
     method: 'POST',
     headers: null,
@@ -224,7 +226,7 @@ test('every unknown route and method is a 404 problem', async () => {
     ['GET', '/timers'],
     ['PUT', '/timers'],
     ['POST', '/timers/1'],
-    ['PATCH', '/timers/1'],
+    ['PUT', '/timers/1'],
     ['GET', '/nothing/here?x=1'],
     ['OPTIONS', '/timers'],
     ['OPTIONS', '/timers/1'],

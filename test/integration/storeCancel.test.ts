@@ -1,10 +1,11 @@
 import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { createTimerCanceller, takeOverGuardMs } from '../../src/store/cancelTimers.ts';
+import { createTimerCanceller } from '../../src/store/cancelTimers.ts';
 import { createClaimStore } from '../../src/store/claim.ts';
 import { createGiveBackStore } from '../../src/store/giveBacks.ts';
 import { createOutcomeRecorder } from '../../src/store/outcomes.ts';
+import { takeOverGuardMs } from '../../src/store/pastOwners.ts';
 import { createTestDatabase, sql } from '../support/database.ts';
 import {
   attemptOf,
@@ -22,7 +23,7 @@ const canceller = createTimerCanceller(database);
 const giveBacks = createGiveBackStore(database);
 after(() => db[Symbol.asyncDispose]());
 
-const plain = { projectId: 1, fence: null, giveBackId: null };
+const plain = { projectId: 1, fence: null };
 
 async function claimedBy(owner: Owner, delayMs = 0) {
   const [id] = await insertTimers(database, [newTimer({ delayMs })]);
@@ -167,21 +168,18 @@ test('a request to give back and its withdrawal race: exactly one side wins, 200
         await giveBacks.ask({ id: giveBackId, owner: owner.id, timerId: id });
         const fence = { owner: owner.id, claim };
         const withdraw = async () => {
-          // A quarter surely too late, the others anywhere in the life of the cancel's flush.
-          if (id % 4 === 0) await cancelled;
+          // A quarter surely too late, the others anywhere in the life of the flush.
+          if (id % 4 === 0) await given;
           else await sleep(Math.random() * 4);
           return giveBacks.close(giveBackId);
         };
-        const cancelled = canceller.add({ projectId: 1, id, fence, giveBackId });
-        const [wasCancelled, wasClosed] = await Promise.all([cancelled, withdraw()]);
-        assert.equal(wasCancelled, !wasClosed);
-        const { hot, history } = await storedAs(database, id);
-        assert.equal(hot === undefined, wasCancelled);
-        assert.equal(history.length, wasClosed ? 0 : 1);
+        const given = giveBacks.give(giveBackId, { id, ...fence });
+        const [wasGiven, wasClosed] = await Promise.all([given, withdraw()]);
+        assert.equal(wasGiven, !wasClosed);
+        const { hot } = await storedAs(database, id);
+        assert.equal(hot?.['owner'], wasGiven ? null : owner.id);
         if (wasClosed) withdrawn += 1;
-        if (hot !== undefined) {
-          await canceller.add({ ...plain, id, fence });
-        }
+        assert.ok(await canceller.add({ ...plain, id, fence: wasGiven ? null : fence }));
       }),
     );
   }

@@ -4,10 +4,11 @@ import fc from 'fast-check';
 import type { Verdict } from '../../src/core/attempt.ts';
 import type { TimerId } from '../../src/core/ids.ts';
 import type { ClaimedTimer } from '../../src/core/timer.ts';
-import { createTimerCanceller, takeOverGuardMs } from '../../src/store/cancelTimers.ts';
+import { createTimerCanceller } from '../../src/store/cancelTimers.ts';
 import { createClaimStore } from '../../src/store/claim.ts';
 import { createOutcomeRecorder } from '../../src/store/outcomes.ts';
 import { createTimerReader } from '../../src/store/readTimers.ts';
+import { takeOverGuardMs } from '../../src/store/pastOwners.ts';
 import { createTestDatabase, sql } from '../support/database.ts';
 import {
   attemptOf,
@@ -318,7 +319,7 @@ const cancel = (which: number, claimed: number | null) =>
       const isOurs = taken !== undefined && isHeldUnder(timer, taken);
       const expected = hot !== null && (held === undefined || isOurs || isPastGuard);
       const wasLost = expected && isPastGuard && countsAsLost(timer);
-      const done = await canceller.add({ projectId: 1, id: timer.id, fence, giveBackId: null });
+      const done = await canceller.add({ projectId: 1, id: timer.id, fence });
       assert.equal(done, expected);
       if (!expected) return;
       if (wasLost) timer.attempts.push('lost');

@@ -30,6 +30,7 @@ export function newTimer(
     retry: null,
     labels: null,
     metadata: null,
+    key: null,
     idempotencyKey: null,
     ...rest,
     request: {

@@ -1,8 +1,7 @@
 import type { FastifyInstance } from 'fastify';
-import { assertNever, BelfryError } from '../../core/errors.ts';
 import { parseIdempotencyKey } from '../../core/idempotency.ts';
-import { parseTimerId, type TimerId } from '../../core/ids.ts';
-import type { AttemptWithResponse, NewTimer, Timer, TimerStatus } from '../../core/timer.ts';
+import type { TimerId } from '../../core/ids.ts';
+import type { AttemptWithResponse, NewTimer, Timer } from '../../core/timer.ts';
 import { parseNewTimer, type CreateTimerFields, type NewTimerRules } from '../newTimer.ts';
 import {
   AttemptsBody,
@@ -11,12 +10,8 @@ import {
   CreateTimerBody,
   TimerBody,
 } from '../schemas.ts';
-import {
-  attemptWithResponseBody,
-  createdTimerBody,
-  timerBody,
-  type CreatedTimer,
-} from '../timerBody.ts';
+import { attemptWithResponseBody, createdTimerBody, type CreatedTimer } from '../timerBody.ts';
+import { answerTimer, cancelled, knownId, notFound, type CancelResult } from './answers.ts';
 import { headerOf, projectId } from './request.ts';
 
 /** What the timer routes need of the rest of the service. */
@@ -24,14 +19,7 @@ export interface TimerService {
   create(timer: NewTimer): Promise<CreatedTimer>;
   read(projectId: number, id: TimerId): Promise<Timer | undefined>;
   attempts(projectId: number, id: TimerId): Promise<readonly AttemptWithResponse[] | undefined>;
-  cancel(
-    projectId: number,
-    id: TimerId,
-  ): Promise<
-    | { readonly kind: 'cancelled' }
-    | { readonly kind: 'too_late'; readonly status: TimerStatus }
-    | { readonly kind: 'not_found' }
-  >;
+  cancel(projectId: number, id: TimerId): Promise<CancelResult>;
   /** What bounds a new timer. */
   readonly rules: NewTimerRules;
 }
@@ -53,11 +41,9 @@ export function timerRoutes(server: FastifyInstance, service: TimerService): voi
   server.get<{ Params: { id: string } }>(
     '/timers/:id',
     { schema: { response: { 200: TimerBody } } },
-    async (req) => {
+    async (req, reply) => {
       const id = knownId(req.params.id);
-      const timer = await service.read(projectId, id);
-      if (timer === undefined) throw notFound(req.params.id);
-      return timerBody(timer);
+      return answerTimer(reply, await service.read(projectId, id), id);
     },
   );
 
@@ -76,27 +62,7 @@ export function timerRoutes(server: FastifyInstance, service: TimerService): voi
     { schema: { response: { 200: CancelledTimerBody } } },
     async (req) => {
       const id = knownId(req.params.id);
-      const result = await service.cancel(projectId, id);
-      switch (result.kind) {
-        case 'cancelled':
-          return { id, status: 'cancelled' };
-        case 'not_found':
-          throw notFound(req.params.id);
-        case 'too_late':
-          throw new BelfryError('too_late', `timer ${id} is ${result.status} already`);
-        default:
-          return assertNever(result);
-      }
+      return cancelled(await service.cancel(projectId, id), id);
     },
   );
-}
-
-function knownId(text: string): TimerId {
-  const id = parseTimerId(text);
-  if (id === undefined) throw notFound(text);
-  return id;
-}
-
-function notFound(id: string): BelfryError {
-  return new BelfryError('timer_not_found', `there is no timer ${id.slice(0, 40)}`);
 }

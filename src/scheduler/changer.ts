@@ -5,36 +5,28 @@ import type { TimerId } from '../core/ids.ts';
 import type { TimerStatus } from '../core/timer.ts';
 import type { Scheduler, TakenTimer } from './scheduler.ts';
 
-/** What came of a wish to cancel. `cancelled` is final: no attempt starts any more. */
-export type CancelResult =
-  | { readonly kind: 'cancelled' }
+/** What came of a wish to change a timer. `done` is final: no attempt of the old one starts any more. */
+export type ChangeResult<Result> =
+  | { readonly kind: 'done'; readonly result: Result }
   | { readonly kind: 'too_late'; readonly status: TimerStatus }
   | { readonly kind: 'not_found' };
 
-interface Cancellation {
-  readonly projectId: number;
-  readonly id: TimerId;
-  readonly fence: { readonly owner: number; readonly claim: number } | null;
-  readonly giveBackId: number | null;
-}
+/** Proves that the timer is ours to change; null for one that nobody owns. */
+export type ChangeFence = { readonly owner: number; readonly claim: number } | null;
 
-/** What cancelling needs of the store. */
-export interface CancelStore {
-  cancel(cancellation: Cancellation): Promise<boolean>;
+/** What changing needs of the store. */
+export interface ChangeStore {
   read(projectId: number, id: TimerId): Promise<StoredOwnership | undefined>;
   ask(options: { id: number; owner: number; timerId: TimerId }): Promise<void>;
   pending(owner: number): Promise<readonly { id: number; timerId: TimerId }[]>;
+  give(giveBackId: number, timer: { id: TimerId; owner: number; claim: number }): Promise<boolean>;
   close(giveBackId: number): Promise<boolean>;
   announce(giveBackIds: readonly number[]): Promise<void>;
   declareDead(): Promise<unknown>;
 }
 
 interface StoredOwnership {
-  readonly timer: {
-    readonly projectId: number;
-    readonly status: TimerStatus;
-    readonly nextAtMs: number | null;
-  };
+  readonly timer: { readonly status: TimerStatus; readonly nextAtMs: number | null };
   readonly owner: number | null;
   readonly ownerLapsedMs: number | null;
   /** Milliseconds until the next attempt is due; negative once past. */
@@ -48,18 +40,26 @@ export interface OwnScheduler {
 }
 
 /**
- * Cancels timers wherever they are: in the database, in this process's heap, or in another's.
+ * Changes live timers wherever they are: in the database, in this process's heap, or in another's.
  *
  * - Nobody owns it: one conditional statement.
  * - Held here, not started: out of the heap first, then committed under its fence; back into the
  *   heap if that failed.
- * - Held by another process: asked for through a row that exactly one side deletes (see
- *   store/giveBacks), so the answer is final even when the other side is slow.
+ * - Held by another process: that is asked to give it back, through a row that exactly one side
+ *   deletes (see store/giveBacks); then nobody owns it.
  * - Held by a dead process: once its lapse is two seconds past, when nothing of it can start.
  */
-export interface Canceller {
-  /** @throws BelfryError `owner_unresponsive`, `store_unavailable`, `commit_unknown`, `overloaded`. */
-  cancel(projectId: number, id: TimerId): Promise<CancelResult>;
+export interface Changer {
+  /**
+   * `apply` commits the change under the fence; undefined when it was refused because the timer is
+   * not as the fence says (any more). It may be called several times, and what it throws ends it.
+   * @throws BelfryError `owner_unresponsive`, `store_unavailable`, `commit_unknown`, `overloaded`.
+   */
+  change<Result>(
+    projectId: number,
+    id: TimerId,
+    apply: (fence: ChangeFence) => Promise<Result | undefined>,
+  ): Promise<ChangeResult<Result>>;
   /** Another process may have asked for timers of ours. */
   answerRequests(): Promise<void>;
   /** A request of ours was answered. */
@@ -74,31 +74,28 @@ const answerMaxMs = 1_000;
 /** A claim of our own may be on its way back from the database. */
 const claimInFlightMs = 10;
 
-export function createCanceller(options: {
-  store: CancelStore;
+export function createChanger(options: {
+  store: ChangeStore;
   own: OwnScheduler | undefined;
-}): Canceller {
+}): Changer {
   const { store, own } = options;
   const waiting = new Map<number, () => void>();
-  const beingCancelled = new Map<TimerId, Promise<void>>();
+  const beingChanged = new Map<TimerId, Promise<void>>();
   let answering: Promise<void> | undefined;
   let asked = false;
 
   /** Undefined when it is not held here: look in the database. */
-  async function cancelHeld(
-    projectId: number | undefined,
+  async function withHeld<Result>(
     id: TimerId,
-    giveBackId: number | null,
-  ): Promise<CancelResult | undefined> {
-    // Somebody else cancels it just now: "too late" would be wrong if that succeeds.
-    while (beingCancelled.has(id)) await beingCancelled.get(id);
+    run: (taken: TakenTimer) => Promise<Result | undefined>,
+  ): Promise<Result | 'started' | undefined> {
+    // Somebody else changes it just now: "too late" would be wrong if that succeeds.
+    while (beingChanged.has(id)) await beingChanged.get(id);
     const taken = own?.scheduler.takeBack(id) ?? 'not_held';
     if (taken === 'not_held') return undefined;
-    if (taken === 'started') return { kind: 'too_late', status: 'delivering' };
-    const attempt = cancelTaken(taken, projectId, giveBackId).finally(() => {
-      beingCancelled.delete(id);
-    });
-    beingCancelled.set(
+    if (taken === 'started') return 'started';
+    const attempt = run(taken).finally(() => beingChanged.delete(id));
+    beingChanged.set(
       id,
       attempt.then(
         () => undefined,
@@ -108,32 +105,29 @@ export function createCanceller(options: {
     return attempt;
   }
 
-  async function cancelTaken(
+  /** Whatever comes of `commit`, the timer is where it belongs: gone, back in the heap, or let go. */
+  async function settle<Result>(
     taken: TakenTimer,
-    projectId: number | undefined,
-    giveBackId: number | null,
-  ): Promise<CancelResult | undefined> {
-    const { timer } = taken;
-    if (projectId !== undefined && timer.projectId !== projectId) {
-      taken.putBack();
-      return { kind: 'not_found' };
-    }
+    commit: () => Promise<Result | undefined>,
+    onRefusal: 'let_go' | 'put_back',
+  ): Promise<Result | undefined> {
     try {
-      const { id, owner, claim } = timer;
-      const cancellation = { projectId: timer.projectId, id, fence: { owner, claim }, giveBackId };
-      if (await store.cancel(cancellation)) {
-        taken.done();
-        return { kind: 'cancelled' };
-      }
+      const result = await commit();
+      if (result !== undefined) taken.done();
+      else if (onRefusal === 'let_go') taken.unknown();
+      else taken.putBack();
+      return result;
     } catch (err) {
       if (err instanceof BelfryError && err.code === 'commit_unknown') taken.unknown();
       else taken.putBack();
       throw err;
     }
-    // Refused by the fence (it was taken over) or, for a request, by its withdrawal.
-    if (giveBackId === null) taken.done();
-    else taken.putBack();
-    return undefined;
+  }
+
+  async function giveBack(taken: TakenTimer, giveBackId: number): Promise<true | undefined> {
+    const give = async () => ((await store.give(giveBackId, taken.timer)) ? true : undefined);
+    // Refused because the request was withdrawn: it is ours as before.
+    return settle(taken, give, 'put_back');
   }
 
   async function askOwner(owner: number, id: TimerId, dueInMs: number): Promise<boolean> {
@@ -176,8 +170,8 @@ export function createCanceller(options: {
   async function answerEach(requests: readonly { id: number; timerId: TimerId }[]): Promise<void> {
     const answers = await Promise.allSettled(
       requests.map(async ({ id, timerId }) => {
-        const result = await cancelHeld(undefined, timerId, id);
-        if (result?.kind !== 'cancelled') await store.close(id);
+        const given = await withHeld(timerId, (taken) => giveBack(taken, id));
+        if (given !== true) await store.close(id);
       }),
     );
     await store.announce(requests.map(({ id }) => id));
@@ -186,20 +180,38 @@ export function createCanceller(options: {
   }
 
   return {
-    async cancel(projectId, id) {
+    async change<Result>(
+      projectId: number,
+      id: TimerId,
+      apply: (fence: ChangeFence) => Promise<Result | undefined>,
+    ): Promise<ChangeResult<Result>> {
       for (let round = 1; round <= roundsMax; round++) {
-        const held = await cancelHeld(projectId, id, null);
-        if (held?.kind === 'too_late') {
-          return (await store.read(projectId, id)) === undefined ? { kind: 'not_found' } : held;
+        const held = await withHeld(
+          id,
+          async (taken): Promise<ChangeResult<Result> | undefined> => {
+            const { timer } = taken;
+            if (timer.projectId !== projectId) {
+              taken.putBack();
+              return { kind: 'not_found' };
+            }
+            const { owner, claim } = timer;
+            // Refused: it was taken over, or is not what the caller believes it to be.
+            const result = await settle(taken, () => apply({ owner, claim }), 'let_go');
+            return result === undefined ? undefined : { kind: 'done', result };
+          },
+        );
+        if (held === 'started') {
+          const stored = await store.read(projectId, id);
+          return stored === undefined
+            ? { kind: 'not_found' }
+            : { kind: 'too_late', status: 'delivering' };
         }
         if (held !== undefined) return held;
-        if (await store.cancel({ projectId, id, fence: null, giveBackId: null })) {
-          return { kind: 'cancelled' };
-        }
+        const result = await apply(null);
+        if (result !== undefined) return { kind: 'done', result };
         const stored = await store.read(projectId, id);
         if (stored === undefined) return { kind: 'not_found' };
         const { timer, owner, ownerLapsedMs, dueInMs } = stored;
-        if (timer.status === 'cancelled') return { kind: 'cancelled' };
         if (timer.nextAtMs === null) return { kind: 'too_late', status: timer.status };
         if (owner === null) continue;
         if (owner === own?.owner()) {
@@ -210,8 +222,9 @@ export function createCanceller(options: {
         } else if (!(await askOwner(owner, id, dueInMs)) && dueInMs > answerMaxMs) {
           break;
         } else {
+          const given = await apply(null);
+          if (given !== undefined) return { kind: 'done', result: given };
           const after = await store.read(projectId, id);
-          if (after?.timer.status === 'cancelled') return { kind: 'cancelled' };
           if (after?.owner === owner && after.ownerLapsedMs !== null && after.ownerLapsedMs <= 0) {
             if (after.dueInMs <= 0) return { kind: 'too_late', status: 'delivering' };
             // Slow, or its claim is still on the way to it: while there is time, ask again.

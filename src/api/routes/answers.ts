@@ -1,0 +1,59 @@
+import type { FastifyReply } from 'fastify';
+import { entityTag } from '../../core/entityTag.ts';
+import { assertNever, BelfryError } from '../../core/errors.ts';
+import { parseTimerId, type TimerId } from '../../core/ids.ts';
+import type { Timer, TimerStatus } from '../../core/timer.ts';
+import { timerBody } from '../timerBody.ts';
+
+interface Refusal {
+  readonly kind: 'too_late';
+  readonly status: TimerStatus;
+}
+
+interface Missing {
+  readonly kind: 'not_found';
+}
+
+export type CancelResult = { readonly kind: 'cancelled'; readonly id: TimerId } | Refusal | Missing;
+export type EditResult = { readonly kind: 'changed' } | Refusal | Missing;
+
+/** @throws BelfryError `timer_not_found` for what is no id. */
+export function knownId(text: string): TimerId {
+  const id = parseTimerId(text);
+  if (id === undefined) throw notFound(text);
+  return id;
+}
+
+export function notFound(id: string | number): BelfryError {
+  return new BelfryError('timer_not_found', `there is no timer ${String(id).slice(0, 40)}`);
+}
+
+/** The timer, with its version as ETag. */
+export function answerTimer(reply: FastifyReply, timer: Timer | undefined, id: TimerId) {
+  if (timer === undefined) throw notFound(id);
+  reply.header('etag', entityTag(timer.version));
+  return timerBody(timer);
+}
+
+/** Throws unless the timer was changed. */
+export function assertChanged(result: EditResult, id: TimerId): void {
+  if (result.kind === 'not_found') throw notFound(id);
+  if (result.kind === 'too_late') throw tooLate(result, id);
+}
+
+export function cancelled(result: CancelResult, asked: TimerId | string) {
+  switch (result.kind) {
+    case 'cancelled':
+      return { id: result.id, status: 'cancelled' };
+    case 'not_found':
+      throw notFound(asked);
+    case 'too_late':
+      throw tooLate(result, asked);
+    default:
+      return assertNever(result);
+  }
+}
+
+function tooLate({ status }: Refusal, id: TimerId | string): BelfryError {
+  return new BelfryError('too_late', `timer ${id} is ${status} already`);
+}

@@ -1,0 +1,72 @@
+import type { FastifyInstance } from 'fastify';
+import type { TimerId } from '../../core/ids.ts';
+import type { NewTimer, Timer, TimerStatus } from '../../core/timer.ts';
+import { parseTimerKey } from '../../core/timerKey.ts';
+import { parseNewTimer, type CreateTimerFields, type NewTimerRules } from '../newTimer.ts';
+import { CancelledTimerBody, CreateTimerBody, PutTimerBody, TimerBody } from '../schemas.ts';
+import { answerTimer, cancelled, notFound, type CancelResult } from './answers.ts';
+import { projectId } from './request.ts';
+
+/** What timers by name need of the rest of the service. */
+export interface NamedTimerService {
+  read(projectId: number, id: TimerId): Promise<Timer | undefined>;
+  find(projectId: number, key: string): Promise<TimerId | undefined>;
+  putByKey(
+    timer: NewTimer,
+    key: string,
+  ): Promise<
+    | { readonly kind: 'replaced'; readonly id: TimerId }
+    | {
+        readonly kind: 'created';
+        readonly created: { readonly id: TimerId };
+        readonly previous: { readonly id: TimerId; readonly status: TimerStatus } | null;
+      }
+  >;
+  cancelByKey(projectId: number, key: string): Promise<CancelResult>;
+  readonly rules: NewTimerRules;
+}
+
+interface ByKey {
+  readonly Params: { key: string };
+}
+
+/** Timers that are pushed back by their name: debounce, session time-outs, dead-man's switches. */
+export function namedTimerRoutes(server: FastifyInstance, service: NamedTimerService): void {
+  server.put<ByKey & { Body: CreateTimerFields }>(
+    '/timers/by-key/:key',
+    { schema: { body: CreateTimerBody, response: { 200: PutTimerBody, 201: PutTimerBody } } },
+    async (req, reply) => {
+      const key = parseTimerKey(req.params.key);
+      const timer = parseNewTimer(projectId, req.body, service.rules, null);
+      const result = await service.putByKey(timer, key);
+      if (result.kind === 'replaced') {
+        return answerTimer(reply, await service.read(projectId, result.id), result.id);
+      }
+      const { created, previous } = result;
+      const body = answerTimer(reply, await service.read(projectId, created.id), created.id);
+      reply.code(201).header('location', `/timers/${created.id}`);
+      return previous === null ? body : { ...body, previous };
+    },
+  );
+
+  server.get<ByKey>(
+    '/timers/by-key/:key',
+    { schema: { response: { 200: TimerBody } } },
+    async (req, reply) => {
+      const key = parseTimerKey(req.params.key);
+      const id = await service.find(projectId, key);
+      const timer = id === undefined ? undefined : await service.read(projectId, id);
+      if (id === undefined || timer === undefined || timer.nextAtMs === null) throw notFound(key);
+      return answerTimer(reply, timer, id);
+    },
+  );
+
+  server.delete<ByKey>(
+    '/timers/by-key/:key',
+    { schema: { response: { 200: CancelledTimerBody } } },
+    async (req) => {
+      const key = parseTimerKey(req.params.key);
+      return cancelled(await service.cancelByKey(projectId, key), key);
+    },
+  );
+}

@@ -1,0 +1,119 @@
+import { parseLabels, parseMetadata } from '../core/annotations.ts';
+import { parseDue, parseSpan, saysWhen, type Due } from '../core/due.ts';
+import { invalidField } from '../core/errors.ts';
+import { parseRequestBody } from '../core/requestBody.ts';
+import { parseRequestHeaders } from '../core/requestHeaders.ts';
+import { parseRetryPolicy } from '../core/retryPolicy.ts';
+import type { Timer, TimerContent, TimerRequest } from '../core/timer.ts';
+import {
+  parseAllowedUrl,
+  parseMethod,
+  parseTimeout,
+  type CreateTimerFields,
+  type NewTimerRules,
+} from './newTimer.ts';
+
+/** What a PATCH makes of a timer; null: stays as it is. */
+export interface TimerEdit {
+  readonly due: Due | null;
+  readonly content: TimerContent | null;
+}
+
+const whenFields = new Set(['hours', 'minutes', 'seconds', 'delay', 'due_at']);
+
+/**
+ * Reads a PATCH: each field as in a create request; null clears `headers`, the body, `timeout`,
+ * `retry`, `labels`, `metadata` and `expires_after`. What is read at once is what does not depend on
+ * the timer; the function that it returns makes the edit of the timer as it stands.
+ * @throws BelfryError `validation_failed` naming the field, `target_not_allowed`; so may the edit.
+ */
+export function parseTimerPatch(
+  fields: CreateTimerFields,
+  rules: NewTimerRules,
+): (timer: Timer) => TimerEdit {
+  const due = saysWhen(fields) ? parseDue(fields, rules.nowMs()) : null;
+  const parts = parseParts(fields, rules);
+  const isMoveOnly = Object.keys(fields).every((name) => whenFields.has(name));
+  return (timer) => ({ due, content: isMoveOnly ? null : contentOf(timer, fields, parts) });
+}
+
+type Parts = ReturnType<typeof parseParts>;
+
+/** Undefined for what is not said. */
+function parseParts(fields: CreateTimerFields, rules: NewTimerRules) {
+  const given = <Value>(value: unknown, parse: (value: unknown) => Value) =>
+    value === undefined ? undefined : parse(value);
+  const orNull =
+    <Value>(parse: (value: unknown) => Value) =>
+    (value: unknown) =>
+      value === null ? null : parse(value);
+  const { body, body_base64, json } = fields;
+  const saysBody = body !== undefined || body_base64 !== undefined || json !== undefined;
+  return {
+    url: given(fields.url, (value) => parseAllowedUrl(value, rules)),
+    method: given(fields.method, parseMethod),
+    headers: given(fields.headers, orNull(parseRequestHeaders)),
+    body: saysBody ? parseBody(fields) : undefined,
+    timeoutMs: given(
+      fields.timeout,
+      orNull((value) => parseTimeout(value, rules.timeoutMaxMs)),
+    ),
+    retry: given(
+      fields.retry,
+      orNull((value) => parseRetryPolicy(value, rules.retryDefaults)),
+    ),
+    labels: given(fields.labels, orNull(parseLabels)),
+    metadata: given(fields.metadata, orNull(parseMetadata)),
+    expiresAfterMs: given(fields.expires_after, orNull(parseExpiry)),
+  };
+}
+
+function parseBody(fields: CreateTimerFields) {
+  const others = fields.json === undefined && fields.body_base64 === undefined;
+  if (others && fields.body === null) return { body: null, contentType: null };
+  return parseRequestBody(fields);
+}
+
+function parseExpiry(value: unknown): number {
+  const ms = parseSpan('expires_after', value);
+  if (ms === 0) throw invalidField('expires_after', 'must be more than 0');
+  return ms;
+}
+
+function contentOf(timer: Timer, fields: CreateTimerFields, parts: Parts): TimerContent {
+  const expiresAfterMs = timer.expiresAtMs === null ? null : timer.expiresAtMs - timer.dueAtMs;
+  return {
+    request: requestOf(timer.request, fields, parts),
+    retry: parts.retry === undefined ? timer.retry : parts.retry,
+    labels: parts.labels === undefined ? timer.labels : parts.labels,
+    metadata: parts.metadata === undefined ? timer.metadata : parts.metadata,
+    expiresAfterMs: parts.expiresAfterMs === undefined ? expiresAfterMs : parts.expiresAfterMs,
+  };
+}
+
+function requestOf(before: TimerRequest, fields: CreateTimerFields, parts: Parts): TimerRequest {
+  const body = parts.body === undefined ? before.body : parts.body.body;
+  const method = parts.method ?? before.method;
+  if (method === 'GET' && body !== null) {
+    throw invalidField('method', 'must be other than GET for a timer with a body');
+  }
+  const contentType = parts.body?.contentType ?? null;
+  const headers = parts.headers === undefined ? before.headers : parts.headers;
+  return {
+    url: parts.url ?? before.url,
+    method,
+    // A media type that the caller gives wins; the one of the body before does not.
+    headers:
+      contentType === null
+        ? headers
+        : { ...headers, 'content-type': contentType, ...contentTypeOf(parts.headers) },
+    body,
+    appendId: fields.append_id ?? before.appendId,
+    timeoutMs: parts.timeoutMs === undefined ? before.timeoutMs : parts.timeoutMs,
+  };
+}
+
+function contentTypeOf(headers: TimerRequest['headers'] | undefined) {
+  const contentType = headers?.['content-type'];
+  return contentType === undefined ? {} : { 'content-type': contentType };
+}
