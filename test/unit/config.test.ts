@@ -1,13 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import {
-  readConfig,
-  SettingError,
-  settingGroups,
-  settings,
-  type RunMode,
-} from '../../src/config.ts';
+import { readConfig, SettingError, type RunMode } from '../../src/config.ts';
+import { settingGroups, settings } from '../../src/settings.ts';
 
 type Environment = Readonly<Record<string, string | undefined>>;
 
