@@ -97,7 +97,7 @@ async function start(
   undo.push(() => heartbeats.close());
   const migrations = await readMigrations();
   const installationId = await readInstallationId(database);
-  await ensurePartitions(database);
+  await ensurePartitions(database, config.retention);
 
   const clock = machineClock;
   const databaseClock = createDatabaseClock(clock);
@@ -199,7 +199,11 @@ async function start(
   undo.push(() => listener?.stop());
   const chores = createChores({
     chores: [
-      { name: 'partitions', everyMs: 600_000, run: () => ensurePartitions(database) },
+      {
+        name: 'partitions',
+        everyMs: 600_000,
+        run: () => ensurePartitions(database, config.retention),
+      },
       {
         name: 'idempotency-keys',
         everyMs: 60_000,

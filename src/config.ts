@@ -1,5 +1,6 @@
 import { isIP } from 'node:net';
 import type { LogLevel } from './telemetry/log.ts';
+import type { Retention } from './core/partitionPlan.ts';
 import type { RetryPolicy } from './core/retryPolicy.ts';
 import type { AllowedTarget } from './core/settingParsers.ts';
 import { settings, type Role, type Setting } from './settings.ts';
@@ -55,6 +56,7 @@ export interface Config {
     readonly heldTimersMax: number;
     readonly catchUpRate: number | undefined;
   };
+  readonly retention: Retention;
   readonly shutdownTimeoutMs: number;
 }
 
@@ -123,6 +125,10 @@ export function readConfig(
       heartbeatTtlMs: get('HEARTBEAT_TTL') * 1_000,
       heldTimersMax: get('HELD_TIMERS_MAX'),
       catchUpRate: get('CATCH_UP_RATE'),
+    },
+    retention: {
+      historyMs: get('HISTORY_RETENTION') * 1_000,
+      failedMs: get('FAILED_RETENTION') * 1_000,
     },
     shutdownTimeoutMs: get('SHUTDOWN_TIMEOUT') * 1_000,
   });

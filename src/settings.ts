@@ -213,6 +213,19 @@ const schedulerSettings = {
   ),
 } as const satisfies SettingTable;
 
+const retentionSettings = {
+  HISTORY_RETENTION: setting(
+    take.orForever(take.decimal(86_400, 3_155_760_000, seconds)),
+    '2592000',
+    'Seconds for which succeeded and cancelled timers are kept, at the least: they go by whole days, or by a thirtieth of this where that is longer.',
+  ),
+  FAILED_RETENTION: setting(
+    take.orForever(take.decimal(86_400, 3_155_760_000, seconds)),
+    '7776000',
+    'The same for failed timers. Attempts are kept for the longer of the two.',
+  ),
+} as const satisfies SettingTable;
+
 const brokerSettings = {
   BROKER_CONNECTION: optional(
     take.anyText,
@@ -229,6 +242,7 @@ export const settingGroups: readonly { readonly title: string; readonly table: S
   { title: 'Delivery', table: deliverySettings },
   { title: 'Retries', table: retrySettings },
   { title: 'The scheduler', table: schedulerSettings },
+  { title: 'Retention', table: retentionSettings },
   { title: 'A broker', table: brokerSettings },
 ];
 
@@ -240,5 +254,6 @@ export const settings = {
   ...deliverySettings,
   ...retrySettings,
   ...schedulerSettings,
+  ...retentionSettings,
   ...brokerSettings,
 } as const;
