@@ -14,6 +14,7 @@ import { createLease } from './scheduler/lease.ts';
 import { createScheduler } from './scheduler/scheduler.ts';
 import { createTimerCanceller } from './store/cancelTimers.ts';
 import { claimedBytesMax, createClaimStore } from './store/claim.ts';
+import { createChoreLeaseStore } from './store/choreLease.ts';
 import { createTimerCreator } from './store/createTimers.ts';
 import { createDatabase } from './store/database.ts';
 import { createGiveBackStore } from './store/giveBacks.ts';
@@ -49,6 +50,8 @@ const heldBytesMax = 32 * 1024 * 1024;
 const connectTimeoutMaxMs = 10_000;
 const outcomeDrainMs = 5_000;
 const closeWithinMs = 3_000;
+/** What a chore's step may take beside its statement: connecting, above all. */
+const choreLeaseMarginMs = 10_000;
 
 /**
  * The composition root: the only place that constructs services. What is started here is stopped
@@ -217,6 +220,8 @@ async function start(
         run: () => (listener?.connected() === true ? Promise.resolve() : answerRequests()),
       },
     ],
+    leases: createChoreLeaseStore(database),
+    leaseTtlMs: statementTimeoutMs + choreLeaseMarginMs,
     log,
   });
   chores.start();
