@@ -11,6 +11,7 @@ import { createCanceller } from './scheduler/cancel.ts';
 import { createChores } from './scheduler/chores.ts';
 import { createDatabaseClock } from './scheduler/databaseClock.ts';
 import { createLease } from './scheduler/lease.ts';
+import { createRetention } from './scheduler/retention.ts';
 import { createScheduler } from './scheduler/scheduler.ts';
 import { createTimerCanceller } from './store/cancelTimers.ts';
 import { claimedBytesMax, createClaimStore } from './store/claim.ts';
@@ -27,6 +28,7 @@ import { createOutcomeRecorder } from './store/outcomes.ts';
 import { ensurePartitions } from './store/partitions.ts';
 import { createProcessStore } from './store/processes.ts';
 import { createTimerReader, type StoredTimer } from './store/readTimers.ts';
+import { createRetentionStore } from './store/retention.ts';
 import { createWakeUps } from './store/wakeUps.ts';
 import type { Logger } from './telemetry/log.ts';
 import { createMetrics } from './telemetry/metrics.ts';
@@ -200,12 +202,25 @@ async function start(
         });
   listener?.start();
   undo.push(() => listener?.stop());
+  const retention = createRetention({
+    store: createRetentionStore(database),
+    retention: config.retention,
+    metrics,
+    log,
+  });
   const chores = createChores({
     chores: [
       {
         name: 'partitions',
         everyMs: 600_000,
         run: () => ensurePartitions(database, config.retention),
+      },
+      {
+        name: 'retention',
+        everyMs: 60_000,
+        firstAfterMs: 2_000,
+        lease: true,
+        run: retention.run,
       },
       {
         name: 'idempotency-keys',

@@ -1,10 +1,14 @@
 import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { createChores, type Chore } from '../../src/scheduler/chores.ts';
 import { createChoreLeaseStore } from '../../src/store/choreLease.ts';
 import { silentLog } from '../../src/telemetry/log.ts';
 import { createTestDatabase, openDatabase, sql } from '../support/database.ts';
 import { eventually } from '../support/eventually.ts';
+import { createOldPartition, retentionOf, tableNames } from '../support/retention.ts';
 
 const db = await createTestDatabase();
 const { database } = db;
@@ -141,4 +145,32 @@ test('a run whose lease another has taken over, or whose process stops, goes no 
   await eventually('the question', () => asked !== undefined);
   await stopping.stop();
   assert.equal(asked, false);
+});
+
+test('when the process that holds retention is killed, another goes on once the lease has lapsed', async () => {
+  const past = await createOldPartition(database, { table: 'history_done', from: 40, to: 39 });
+  const lapsesMs = 2_000;
+  const holder = spawn(
+    process.execPath,
+    [join(import.meta.dirname, '../support/choreHolder.ts'), db.url, 'retention', String(lapsesMs)],
+    { stdio: ['ignore', 'pipe', 'inherit'] },
+  );
+  await once(holder.stdout, 'data');
+  const heldAtMs = performance.now();
+  const other = createChores({
+    chores: [{ name: 'retention', everyMs: 5, lease: true, run: retentionOf(database).run }],
+    leases,
+    leaseTtlMs: lapsesMs,
+    log: silentLog(),
+  });
+  other.start();
+  holder.kill('SIGKILL');
+  await once(holder, 'exit');
+  try {
+    await eventually('the drop', async () => !(await tableNames(database)).includes(past));
+    // By this clock it was acquired a little before it was heard of.
+    assert.ok(performance.now() - heldAtMs > lapsesMs - 1_000, 'not while the lease lasted');
+  } finally {
+    await other.stop();
+  }
 });
