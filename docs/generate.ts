@@ -1,10 +1,10 @@
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { format, resolveConfig } from 'prettier';
-import { settingGroups, type Setting } from '../src/config.ts';
+import { settingGroups, type Setting } from '../src/settings.ts';
 
 /**
- * Makes docs/settings.md from the tables in src/config.ts. `npm run docs` writes it; a test asserts
+ * Makes docs/settings.md from the tables in src/settings.ts. `npm run docs` writes it; a test asserts
  * that it is up to date.
  */
 export const settingsPagePath = join(import.meta.dirname, 'settings.md');
@@ -17,7 +17,7 @@ export async function settingsPage(): Promise<string> {
 | --- | --- | --- | --- |
 ${Object.entries(table).map(row).join('\n')}`,
   );
-  const page = `<!-- Made by docs/generate.ts from src/config.ts: change it there and run "npm run docs". -->
+  const page = `<!-- Made by docs/generate.ts from src/settings.ts: change it there and run "npm run docs". -->
 
 # Settings
 

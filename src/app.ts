@@ -12,11 +12,13 @@ import { createChanger } from './scheduler/changer.ts';
 import { createChores } from './scheduler/chores.ts';
 import { createDatabaseClock } from './scheduler/databaseClock.ts';
 import { createLease } from './scheduler/lease.ts';
+import { createRetention } from './scheduler/retention.ts';
 import { createScheduler } from './scheduler/scheduler.ts';
 import { createTimerChanges } from './scheduler/timerChanges.ts';
 import { createTimerCanceller } from './store/cancelTimers.ts';
 import { createTimerChanger } from './store/changeTimers.ts';
 import { claimedBytesMax, createClaimStore } from './store/claim.ts';
+import { createChoreLeaseStore } from './store/choreLease.ts';
 import { createTimerCreator } from './store/createTimers.ts';
 import { createDatabase } from './store/database.ts';
 import { createGiveBackStore } from './store/giveBacks.ts';
@@ -30,6 +32,7 @@ import { createOutcomeRecorder } from './store/outcomes.ts';
 import { ensurePartitions } from './store/partitions.ts';
 import { createProcessStore } from './store/processes.ts';
 import { createTimerReader, type StoredTimer } from './store/readTimers.ts';
+import { createRetentionStore } from './store/retention.ts';
 import { createTimerReviver } from './store/retryTimers.ts';
 import { createWakeUps } from './store/wakeUps.ts';
 import type { Logger } from './telemetry/log.ts';
@@ -54,6 +57,8 @@ const heldBytesMax = 32 * 1024 * 1024;
 const connectTimeoutMaxMs = 10_000;
 const outcomeDrainMs = 5_000;
 const closeWithinMs = 3_000;
+/** What a chore's step may take beside its statement: connecting, above all. */
+const choreLeaseMarginMs = 10_000;
 
 /**
  * The composition root: the only place that constructs services. What is started here is stopped
@@ -102,7 +107,7 @@ async function start(
   undo.push(() => heartbeats.close());
   const migrations = await readMigrations();
   const installationId = await readInstallationId(database);
-  await ensurePartitions(database);
+  await ensurePartitions(database, config.retention);
 
   const clock = machineClock;
   const databaseClock = createDatabaseClock(clock);
@@ -215,9 +220,26 @@ async function start(
         });
   listener?.start();
   undo.push(() => listener?.stop());
+  const retention = createRetention({
+    store: createRetentionStore(database),
+    retention: config.retention,
+    metrics,
+    log,
+  });
   const chores = createChores({
     chores: [
-      { name: 'partitions', everyMs: 600_000, run: () => ensurePartitions(database) },
+      {
+        name: 'partitions',
+        everyMs: 600_000,
+        run: () => ensurePartitions(database, config.retention),
+      },
+      {
+        name: 'retention',
+        everyMs: 60_000,
+        firstAfterMs: 2_000,
+        lease: true,
+        run: retention.run,
+      },
       {
         name: 'idempotency-keys',
         everyMs: 60_000,
@@ -231,6 +253,8 @@ async function start(
         run: () => (listener?.connected() === true ? Promise.resolve() : answerRequests()),
       },
     ],
+    leases: createChoreLeaseStore(database),
+    leaseTtlMs: statementTimeoutMs + choreLeaseMarginMs,
     log,
   });
   chores.start();

@@ -28,6 +28,14 @@ export function decimal(min: number, max: number, unit = ''): SettingParser<numb
   };
 }
 
+/** What the other takes, or the word "forever", which is Infinity. */
+export function orForever(parser: SettingParser<number>): SettingParser<number> {
+  return {
+    takes: `${parser.takes}, or "forever"`,
+    parse: (text) => (text.toLowerCase() === 'forever' ? Infinity : parser.parse(text)),
+  };
+}
+
 const booleans = new Map([
   ['true', true],
   ['1', true],

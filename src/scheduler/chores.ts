@@ -1,7 +1,8 @@
+import { randomInt } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Logger } from '../telemetry/log.ts';
 
-/** Small regular upkeep. Every chore is bounded and may run in several processes at once. */
+/** Small regular upkeep. */
 export interface Chores {
   start(): void;
   stop(): Promise<void>;
@@ -11,22 +12,67 @@ export interface Chores {
 export interface Chore {
   readonly name: string;
   readonly everyMs: number;
-  run(): Promise<unknown>;
+  /** Before the first run, where that is to come sooner. */
+  readonly firstAfterMs?: number;
+  /**
+   * One process at a time runs it, under a lease. Without: every process, so it must be safe in
+   * several at once.
+   */
+  readonly lease?: true;
+  run(turn: Turn): Promise<unknown>;
 }
 
-export function createChores(options: { chores: readonly Chore[]; log: Logger }): Chores {
-  const { chores, log } = options;
+/** What a run may rely on. */
+export interface Turn {
+  /**
+   * Asked before each bounded step of a long run; false: stop here. Renews the lease. A process
+   * that pauses after it was told yes may find, when it wakes, that another has gone on: a step
+   * must be harmless even then.
+   */
+  mayGoOn(): Promise<boolean>;
+}
+
+/** What the leases need of the store. */
+export interface ChoreLeaseStore {
+  acquire(name: string, owner: number, ttlMs: number): Promise<boolean>;
+  renew(name: string, owner: number, ttlMs: number): Promise<boolean>;
+  release(name: string, owner: number): Promise<void>;
+}
+
+export function createChores(options: {
+  chores: readonly Chore[];
+  leases: ChoreLeaseStore;
+  /** Longer than a step of a chore takes. Others go on so long after a process has died. */
+  leaseTtlMs: number;
+  log: Logger;
+}): Chores {
+  const { chores, leases, leaseTtlMs, log } = options;
+  const owner = randomInt(1, 2 ** 48 - 1);
   const stopped = new AbortController();
   let loops: Promise<void>[] = [];
 
-  async function loop({ name, everyMs, run }: Chore): Promise<void> {
-    for (;;) {
-      await sleep(everyMs, undefined, { signal: stopped.signal }).catch(() => undefined);
+  async function runUnderLease({ name, run }: Chore): Promise<void> {
+    if (!(await leases.acquire(name, owner, leaseTtlMs))) return;
+    try {
+      await run({
+        mayGoOn: async () =>
+          !stopped.signal.aborted && (await leases.renew(name, owner, leaseTtlMs)),
+      });
+    } finally {
+      // Otherwise it lapses.
+      await leases.release(name, owner).catch(() => undefined);
+    }
+  }
+
+  async function loop(chore: Chore): Promise<void> {
+    const mayGoOn = () => Promise.resolve(!stopped.signal.aborted);
+    for (let waitMs = chore.firstAfterMs ?? chore.everyMs; ; waitMs = chore.everyMs) {
+      await sleep(waitMs, undefined, { signal: stopped.signal }).catch(() => undefined);
       if (stopped.signal.aborted) return;
       try {
-        await run();
+        await (chore.lease === true ? runUnderLease(chore) : chore.run({ mayGoOn }));
       } catch (err) {
-        log.warn({ err, chore: name }, 'a chore failed and is tried again later');
+        log.warn({ err, chore: chore.name }, 'a chore failed and is tried again later');
       }
     }
   }

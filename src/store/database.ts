@@ -143,6 +143,11 @@ export function isRetryableRefusal(err: unknown): boolean {
   return code === '40P01' || code === '40001';
 }
 
+/** Whether a lock was not to be had within `lock_timeout`, or at once with NOWAIT. */
+export function isLockTimeout(err: unknown): boolean {
+  return refusal(err instanceof BelfryError ? err.cause : err)?.code === '55P03';
+}
+
 function storeFailure(what: string, err: unknown): unknown {
   if (err instanceof BelfryError) return err;
   const refused = refusal(err);

@@ -10,6 +10,9 @@ export interface Metrics {
   readonly takenOver: Counter;
   readonly leaseLost: Counter;
   readonly notStarted: Counter<'reason'>;
+  readonly partitionsDropped: Counter<'table'>;
+  readonly pastRowsDeleted: Counter<'table'>;
+  readonly oldestPartition: Gauge<'table'>;
 }
 
 export function createMetrics(held: () => number): Metrics {
@@ -59,6 +62,24 @@ export function createMetrics(held: () => number): Metrics {
       name: 'belfry_not_started_total',
       help: 'Due timers whose attempt was not started, by reason.',
       labelNames: ['reason'],
+      registers,
+    }),
+    partitionsDropped: new Counter({
+      name: 'belfry_partitions_dropped_total',
+      help: 'Partitions past their retention that this process dropped.',
+      labelNames: ['table'],
+      registers,
+    }),
+    pastRowsDeleted: new Counter({
+      name: 'belfry_past_rows_deleted_total',
+      help: 'Rows past their retention that this process deleted one by one.',
+      labelNames: ['table'],
+      registers,
+    }),
+    oldestPartition: new Gauge({
+      name: 'belfry_oldest_partition_timestamp_seconds',
+      help: 'Start of the oldest partition as of the last look by this process.',
+      labelNames: ['table'],
       registers,
     }),
   };

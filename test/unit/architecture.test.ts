@@ -7,7 +7,8 @@ import { test } from 'node:test';
 const ranks: Readonly<Record<string, number>> = {
   core: 0,
   telemetry: 1,
-  config: 2,
+  settings: 2,
+  config: 3,
   store: 3,
   transport: 4,
   scheduler: 5,
@@ -115,6 +116,7 @@ test('core depends on nothing but itself and what Node has', () => {
 test('only app and cli read the configuration; only config.ts reads the environment', () => {
   for (const { from, to } of edges) {
     if (partOf(to) === 'config') assert.match(partOf(from), /^(?:app|cli)$/, from);
+    if (partOf(to) === 'settings') assert.equal(from, 'src/config.ts');
   }
   for (const { path, text } of files) {
     const readsEnvironment =

@@ -1,13 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import {
-  readConfig,
-  SettingError,
-  settingGroups,
-  settings,
-  type RunMode,
-} from '../../src/config.ts';
+import { readConfig, SettingError, type RunMode } from '../../src/config.ts';
+import { settingGroups, settings } from '../../src/settings.ts';
 
 type Environment = Readonly<Record<string, string | undefined>>;
 
@@ -68,6 +63,7 @@ test('without any setting the defaults hold, and they are those of production', 
       heldTimersMax: 4_096,
       catchUpRate: undefined,
     },
+    retention: { historyMs: 2_592_000_000, failedMs: 7_776_000_000 },
     shutdownTimeoutMs: 20_000,
   });
 });
@@ -137,6 +133,15 @@ test('WEBHOOK_TIMEOUT has no upper cap, but is a number', () => {
   messageOf({ WEBHOOK_TIMEOUT: '9'.repeat(400) });
 });
 
+test('retention is a day at the least, or for ever when that is said in a word', () => {
+  const { retention } = read({ HISTORY_RETENTION: '86400', FAILED_RETENTION: 'Forever' });
+  assert.deepEqual(retention, { historyMs: 86_400_000, failedMs: Infinity });
+  assert.equal(
+    messageOf({ HISTORY_RETENTION: '0' }),
+    'HISTORY_RETENTION got "0"; it takes a number of seconds from 86400 to 3155760000, or "forever"',
+  );
+});
+
 const bad: Readonly<Record<keyof typeof settings, readonly string[]>> = {
   ROLES: ['', 'api,', 'worker', 'api;scheduler'],
   LOG_LEVEL: ['', 'verbose', 'info,debug'],
@@ -177,6 +182,8 @@ const bad: Readonly<Record<keyof typeof settings, readonly string[]>> = {
   HEARTBEAT_TTL: ['', '0.5', '301'],
   HELD_TIMERS_MAX: ['', '999', '1000001'],
   CATCH_UP_RATE: ['', '0', '1000001', 'fast'],
+  HISTORY_RETENTION: ['', '0', '86399', '30d', 'ever', 'Infinity', '3155760001'],
+  FAILED_RETENTION: ['', '0', '86399', '-1', 'never', '1e6'],
   BROKER_CONNECTION: [''],
 };
 

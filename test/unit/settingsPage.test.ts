@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
 import { test } from 'node:test';
 import { settingsPage, settingsPagePath } from '../../docs/generate.ts';
-import { settings } from '../../src/config.ts';
+import { settings } from '../../src/settings.ts';
 
 test('docs/settings.md is what the code says: "npm run docs" would change nothing', async () => {
   assert.equal(await readFile(settingsPagePath, 'utf8'), await settingsPage());
