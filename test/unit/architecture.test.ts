@@ -123,6 +123,19 @@ test('only app and cli read the configuration; only config.ts reads the environm
   }
 });
 
+test('the client package stands alone, with web standards only, and only the command line uses it', () => {
+  for (const path of globSync('packages/client/src/*.ts', { cwd: root })) {
+    const text = readFileSync(join(root, path), 'utf8');
+    for (const name of importsOf({ path, text }))
+      assert.match(name, /^packages\/client\/src\//, path);
+    assert.doesNotMatch(codeOf(text), /\b(?:process|Buffer|require)\b/, path);
+  }
+  for (const file of files) {
+    const usesClient = importsOf(file).some((target) => target.startsWith('packages/'));
+    if (usesClient) assert.equal(partOf(file.path), 'cli', file.path);
+  }
+});
+
 test('every SQL text and every import of the driver is in store/', () => {
   const sql =
     /\b(?:SELECT\s[\s\S]*\bFROM|INSERT\s+INTO|UPDATE\s+\S+\s+SET|DELETE\s+FROM|(?:CREATE|ALTER|DROP)\s+(?:TABLE|INDEX|SCHEMA|DATABASE)|NOTIFY\s|LISTEN\s|pg_\w+\()/;
