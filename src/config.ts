@@ -22,7 +22,7 @@ export interface Setting<Value> {
   readonly secret?: boolean;
 }
 
-function setting<Value>(
+export function setting<Value>(
   parser: SettingParser<Value>,
   fallback: string,
   about: string,
@@ -31,7 +31,7 @@ function setting<Value>(
   return { parser, fallback, about, ...more };
 }
 
-function optional<Value>(
+export function optional<Value>(
   parser: SettingParser<Value>,
   about: string,
   more: { secret?: boolean } = {},
@@ -369,7 +369,8 @@ export function readConfig(
   });
 }
 
-function parseSetting(
+/** The value of one setting. @throws SettingError when `given` is not what it takes. */
+export function parseSetting(
   name: string,
   { parser, fallback, devFallback, secret }: Setting<unknown>,
   mode: RunMode,

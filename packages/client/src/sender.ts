@@ -141,9 +141,14 @@ const refusedCodes = new Set([
 function connectionErrorOf(url: string, cause: unknown): BelfryConnectionError {
   const codes = codesOf(cause);
   const reason = codes.some((code) => refusedCodes.has(code)) ? 'refused' : 'network';
-  const what = codes[0] ?? (cause instanceof Error ? cause.message : String(cause));
+  const what = codes[0] ?? innermostMessage(cause);
   const message = `no answer from ${url}: ${what}`;
   return new BelfryConnectionError({ message, url, reason, cause });
+}
+
+function innermostMessage(err: unknown): string {
+  if (!(err instanceof Error)) return String(err);
+  return err.cause instanceof Error ? innermostMessage(err.cause) : err.message;
 }
 
 /** The codes of an error and its causes, the innermost first. */
