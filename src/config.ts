@@ -134,7 +134,8 @@ export function readConfig(
   });
 }
 
-function parseSetting(
+/** The value of one setting. @throws SettingError when `given` is not what it takes. */
+export function parseSetting(
   name: string,
   { parser, fallback, devFallback, secret }: Setting<unknown>,
   mode: RunMode,

@@ -17,7 +17,7 @@ export interface Setting<Value> {
   readonly secret?: boolean;
 }
 
-function setting<Value>(
+export function setting<Value>(
   parser: SettingParser<Value>,
   fallback: string,
   about: string,
@@ -26,7 +26,7 @@ function setting<Value>(
   return { parser, fallback, about, ...more };
 }
 
-function optional<Value>(
+export function optional<Value>(
   parser: SettingParser<Value>,
   about: string,
   more: { secret?: boolean } = {},

@@ -147,3 +147,8 @@ function isHostName(text: string): boolean {
     !/^[0-9.]+$/.test(text)
   );
 }
+
+export const httpUrl: SettingParser<string> = {
+  takes: 'a URL that begins with http:// or https://',
+  parse: (text) => (/^https?:\/\/[^/]/i.test(text) && URL.canParse(text) ? text : undefined),
+};

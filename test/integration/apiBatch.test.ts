@@ -5,7 +5,7 @@ import { batchItemsMax } from '../../src/api/batch.ts';
 import { startTestApp } from '../support/app.ts';
 import { createTestDatabase, sql } from '../support/database.ts';
 import { eventually } from '../support/eventually.ts';
-import { assertProblem, request, type Answer } from '../support/http.ts';
+import { assertProblem, exchange, request, type Answer } from '../support/http.ts';
 import { startReceiver } from '../support/receiver.ts';
 
 type Row = Record<string, unknown>;
@@ -208,6 +208,15 @@ test('what came before a line that is too long, or one too many, is done and tol
   assert.equal(many.length, batchItemsMax + 1);
   assert.equal(many.at(-1)?.['status'], 413);
   assert.equal(await timersInAll(), before + batchItemsMax);
+});
+
+test('after a line that is too long, the same connection takes the next request', async () => {
+  const body = `{"url":"${'x'.repeat(2 * 1024 * 1024)}"}\n`;
+  const { text } = await exchange(
+    app.url,
+    `POST /timers/batch HTTP/1.1\r\nhost: belfry\r\ncontent-type: ${ndjson}\r\ncontent-length: ${body.length}\r\n\r\n${body}GET /health HTTP/1.1\r\nhost: belfry\r\nconnection: close\r\n\r\n`,
+  );
+  assert.match(text, /body_too_large[^]*HTTP\/1\.1 200 OK[^]*"status":"ok"/);
 });
 
 test('lines are taken up while more are still to come', async () => {

@@ -5,7 +5,7 @@ import { fileURLToPath } from 'node:url';
 import { createTimerClient, type TimerClient } from './timerClient.ts';
 import { eventually } from './eventually.ts';
 
-const mainPath = fileURLToPath(new URL('../../src/cli/main.ts', import.meta.url));
+export const mainPath = fileURLToPath(new URL('../../src/cli/main.ts', import.meta.url));
 
 /** How a process ended. */
 export interface Exit {
@@ -146,7 +146,7 @@ export async function freePort(): Promise<number> {
 }
 
 /** Of our own environment only what is not a setting of anything under test. */
-function shellEnvironment(): Record<string, string> {
+export function shellEnvironment(): Record<string, string> {
   const names = ['PATH', 'HOME', 'TMPDIR', 'LANG'];
   return Object.fromEntries(
     names.map((name) => [name, process.env[name] ?? '']).filter(([, v]) => v),

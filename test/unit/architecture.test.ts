@@ -113,15 +113,29 @@ test('core depends on nothing but itself and what Node has', () => {
   }
 });
 
-test('only app and cli read the configuration; only config.ts reads the environment', () => {
+test('only app and cli read the configuration; only the two config.ts read the environment', () => {
   for (const { from, to } of edges) {
     if (partOf(to) === 'config') assert.match(partOf(from), /^(?:app|cli)$/, from);
-    if (partOf(to) === 'settings') assert.equal(from, 'src/config.ts');
+    if (partOf(to) === 'settings') assert.match(from, /^src\/(?:cli\/)?config.ts$/);
   }
   for (const { path, text } of files) {
     const readsEnvironment =
       /\bprocess\s*\.\s*env\b|\bimport\.meta\.env\b|\{[^}]*\benv\b[^}]*\}\s*=\s*process\b/;
-    assert.equal(readsEnvironment.test(codeOf(text)), path === 'src/config.ts', path);
+    const isConfig = path === 'src/config.ts' || path === 'src/cli/config.ts';
+    assert.equal(readsEnvironment.test(codeOf(text)), isConfig, path);
+  }
+});
+
+test('the client package stands alone, with web standards only, and only the command line uses it', () => {
+  for (const path of globSync('packages/client/src/*.ts', { cwd: root })) {
+    const text = readFileSync(join(root, path), 'utf8');
+    for (const name of importsOf({ path, text }))
+      assert.match(name, /^packages\/client\/src\//, path);
+    assert.doesNotMatch(codeOf(text), /\b(?:process|Buffer|require)\b/, path);
+  }
+  for (const file of files) {
+    const usesClient = importsOf(file).some((target) => target.startsWith('packages/'));
+    if (usesClient) assert.equal(partOf(file.path), 'cli', file.path);
   }
 });
 

@@ -94,7 +94,16 @@ function itemsOf(body: unknown): BatchItem[] {
 }
 
 async function* itemsOfLines(stream: Readable, lineBytesMax: number): AsyncGenerator<BatchItem> {
-  for await (const line of linesOf(stream, lineBytesMax)) yield { value: line, bytes: line.length };
+  const chunks = stream.iterator({ destroyOnReturn: false });
+  try {
+    for await (const line of linesOf(chunks, lineBytesMax)) {
+      yield { value: line, bytes: line.length };
+    }
+  } finally {
+    // Left early, the rest is read and dropped: otherwise it stays in the connection, and the next
+    // request on it would never be answered.
+    stream.resume();
+  }
 }
 
 function isStream(body: unknown): body is Readable {

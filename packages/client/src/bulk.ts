@@ -1,0 +1,87 @@
+import { filterBody } from './list.ts';
+import type { TimerFilter } from './requests.ts';
+import type { CallOptions, Sender } from './sender.ts';
+
+/** What a dry run found. */
+export interface BulkPlan {
+  /** How many timers it is about; at least so many when `is_complete` is false. */
+  readonly count: number;
+  readonly is_complete: boolean;
+  /** Starts the real thing, within 10 minutes, for this filter. */
+  readonly token: string;
+}
+
+/** How far a bulk change has come, in totals since its first step. */
+export interface BulkProgress {
+  readonly done: boolean;
+  readonly changed: number;
+  /** Those that it was too late for. */
+  readonly skipped: number;
+  /** Those that could not be asked about now, where the service says so. */
+  readonly failed?: number;
+  readonly examined: number;
+  /** Goes on from here, also after a crash; null once done. */
+  readonly token: string | null;
+}
+
+export type BulkResult = BulkProgress & { readonly done: true };
+
+export interface BulkOptions extends CallOptions {
+  /** Of a dry run, or of the last known progress, of the same change. Default: a dry run of its own. */
+  readonly token?: string;
+  /** Called after every step, and with the token of its own dry run before the first. */
+  readonly onProgress?: (progress: BulkProgress) => void;
+}
+
+export type BulkAction = 'cancel' | 'retry';
+
+interface BulkBody {
+  readonly filter: Readonly<Record<string, unknown>>;
+  readonly dry_run?: true;
+  readonly token?: string;
+}
+
+export async function planBulk(
+  sender: Sender,
+  action: BulkAction,
+  filter: TimerFilter,
+  options?: CallOptions,
+): Promise<BulkPlan> {
+  return post<BulkPlan>(sender, action, { filter: filterBody(filter), dry_run: true }, options);
+}
+
+/**
+ * Changes all timers that the filter finds, in steps of up to about 5 s. Each step is repeatable: its
+ * token says where it starts. `timeoutMs` bounds each step.
+ */
+export async function runBulk(
+  sender: Sender,
+  action: BulkAction,
+  filter: TimerFilter,
+  { token: given, onProgress, ...options }: BulkOptions = {},
+): Promise<BulkResult> {
+  let token = given;
+  if (token === undefined) {
+    ({ token } = await planBulk(sender, action, filter, options));
+    onProgress?.({ done: false, changed: 0, skipped: 0, examined: 0, token });
+  }
+  for (;;) {
+    const body: BulkBody = { filter: filterBody(filter), token };
+    const step: BulkProgress = await post(sender, action, body, options);
+    onProgress?.(step);
+    if (step.done) return { ...step, done: true };
+    if (step.token === null) throw new Error(`a step of ${action} is not done and has no token`);
+    token = step.token;
+  }
+}
+
+async function post<Body>(
+  sender: Sender,
+  action: BulkAction,
+  body: BulkBody,
+  options: CallOptions | undefined,
+): Promise<Body> {
+  const call = { method: 'POST', path: `/timers/${action}`, body, isRepeatable: true } as const;
+  const { text } = await sender.send(call, options);
+  return JSON.parse(text);
+}

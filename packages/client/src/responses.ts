@@ -1,0 +1,168 @@
+/** Any JSON value. */
+export type Json =
+  string | number | boolean | null | readonly Json[] | { readonly [name: string]: Json };
+
+export type HttpMethod = 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
+
+export type TimerStatus =
+  'pending' | 'delivering' | 'retrying' | 'succeeded' | 'failed' | 'cancelled';
+
+/** Why a timer ended as `failed`. A newer service may know more. */
+export type FailureCode =
+  | 'attempts_exhausted'
+  | 'too_old'
+  | 'gone'
+  | 'expired'
+  | 'attempts_lost'
+  | (string & Record<never, never>);
+
+/** Why an attempt failed. A newer service may know more. */
+export type AttemptErrorCode =
+  | 'http_status'
+  | 'timeout'
+  | 'dns_failed'
+  | 'connection_refused'
+  | 'connection_failed'
+  | 'connection_reset'
+  | 'tls_failed'
+  | 'response_invalid'
+  | 'target_not_allowed'
+  | 'request_invalid'
+  | 'lost'
+  | (string & Record<never, never>);
+
+/** The answer to a create. Instants are RFC 3339 text in UTC. */
+export interface CreatedTimer {
+  /** A whole number below 2^53. */
+  readonly id: number;
+  /** Seconds until due, with fractions; never negative. */
+  readonly time_left: number;
+  readonly status: 'pending';
+  readonly url: string;
+  readonly due_at: string;
+  readonly created_at: string;
+  /** Not started by then, it fails. */
+  readonly expires_at: string | null;
+}
+
+/** One attempt. Of one that was `lost` (its process died) only the number is known. */
+export interface Attempt {
+  /** 1, 2, 3, … */
+  readonly number: number;
+  readonly started_at: string | null;
+  /** Start minus the instant it was due. */
+  readonly lateness_ms: number | null;
+  readonly duration_ms: number | null;
+  /** The HTTP status, when a response came. */
+  readonly status: number | null;
+  /** Null when it succeeded. */
+  readonly error_code: AttemptErrorCode | null;
+  readonly lost: boolean;
+}
+
+/** An attempt with what is kept of the response. */
+export interface AttemptWithResponse extends Attempt {
+  /** A few of them, by their names in lower case. */
+  readonly response_headers: Readonly<Record<string, string>> | null;
+  /** How much of the body was read. */
+  readonly response_bytes: number | null;
+  /** The beginning of the body, when it is text. */
+  readonly response_body?: string;
+  /** The same, when it is not. */
+  readonly response_body_base64?: string;
+}
+
+/** How failed attempts are repeated. Times in seconds. */
+export interface RetryPolicy {
+  readonly max_attempts: number;
+  readonly base: number;
+  readonly factor: number;
+  readonly cap: number;
+  readonly jitter: number;
+  readonly max_age: number | null;
+}
+
+interface TimerCore {
+  readonly id: number;
+  /** Counts the changes; the `etag` of the timer. */
+  readonly version: number;
+  /** The name it was put under; null for none. */
+  readonly key: string | null;
+  /** Seconds until due, with fractions; 0 once past or finished. */
+  readonly time_left: number;
+  readonly status: TimerStatus;
+  readonly url: string;
+  readonly method: HttpMethod;
+  readonly headers: Readonly<Record<string, string | readonly string[]>> | null;
+  readonly append_id: boolean;
+  /** Seconds for one attempt; null for the service's WEBHOOK_TIMEOUT. */
+  readonly timeout: number | null;
+  /** Null for the service's defaults. */
+  readonly retry: RetryPolicy | null;
+  readonly labels: readonly string[];
+  readonly metadata: Json;
+  readonly due_at: string;
+  readonly created_at: string;
+  readonly expires_at: string | null;
+  /** Null once finished. */
+  readonly next_attempt_at: string | null;
+  readonly finished_at: string | null;
+  readonly failure_code: FailureCode | null;
+}
+
+/** A timer with its attempts. */
+export interface Timer extends TimerCore {
+  /** The body it sends, when it is text; neither field when there is none. */
+  readonly body?: string;
+  /** The same, when it is not text. */
+  readonly body_base64?: string;
+  readonly attempts: readonly Attempt[];
+}
+
+/** A timer as lists show it: without its body and attempts. */
+export interface ListedTimer extends TimerCore {
+  readonly attempt_count: number;
+  readonly body_bytes: number;
+}
+
+/** One page of a list. It may be shorter than asked for, even empty, while `next` is given. */
+export interface TimerPage {
+  readonly timers: readonly ListedTimer[];
+  /** The cursor of the page after it; null at the end. */
+  readonly next: string | null;
+}
+
+export interface CancelledTimer {
+  readonly id: number;
+  readonly status: 'cancelled';
+}
+
+/** The live timer that had a key until another was put under it while it was being delivered. */
+export interface PreviousTimer {
+  readonly id: number;
+  readonly status: TimerStatus;
+}
+
+/** What became of one timer of a batch; `index` is its place in it. */
+export type BatchResult =
+  | { readonly index: number; readonly status: 201; readonly timer: CreatedTimer }
+  | { readonly index: number; readonly status: number; readonly error: BatchProblem };
+
+interface BatchProblem {
+  readonly type: string;
+  readonly title: string;
+  readonly status: number;
+  readonly code: string;
+  readonly detail: string;
+  readonly fields?: readonly { readonly field: string; readonly message: string }[];
+}
+
+export interface Health {
+  readonly status: 'ok';
+}
+
+/** Whether the service can work, and what it looked at. */
+export interface Readiness {
+  readonly ready: boolean;
+  readonly checks: Readonly<Record<string, { readonly ok: boolean; readonly detail?: string }>>;
+}

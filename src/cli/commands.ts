@@ -1,0 +1,85 @@
+import type { Command } from './command.ts';
+import { completionScript, shells } from './completion.ts';
+import { listen } from './listen.ts';
+import { batch } from './timers/batch.ts';
+import { cancel, retry } from './timers/several.ts';
+import { attempts, create, fire, get, list, move } from './timers/single.ts';
+import { watch } from './timers/watch.ts';
+
+const none = { operands: '', operandsMin: 0, operandsMax: 0, options: [] } as const;
+
+// The service's own modules are loaded when they are run: other commands start without them.
+const dev: Command = {
+  path: ['dev'],
+  ...none,
+  about: 'Try it on this machine: embedded PostgreSQL, loopback only.',
+  examples: ['belfry dev'],
+  async run() {
+    const { runService } = await import('./run.ts');
+    await runService('dev');
+    return 0;
+  },
+};
+
+const serve: Command = {
+  path: ['serve'],
+  ...none,
+  about: 'Production: strict defaults, settings from the environment.',
+  examples: ['DATABASE_URL=postgres://belfry@db/belfry belfry serve'],
+  async run() {
+    const { runService } = await import('./run.ts');
+    await runService('serve');
+    return 0;
+  },
+};
+
+const migrate: Command = {
+  path: ['migrate'],
+  ...none,
+  about: 'Bring the database schema up to date.',
+  examples: ['belfry migrate'],
+  async run() {
+    const { migrateCommand } = await import('./migrate.ts');
+    await migrateCommand();
+    return 0;
+  },
+};
+
+const completion: Command = {
+  path: ['completion'],
+  operands: `<${shells.join('|')}>`,
+  operandsMin: 1,
+  operandsMax: 1,
+  operandValues: shells,
+  about: 'Prints a script that makes the shell complete these commands.',
+  options: [],
+  examples: [
+    'source <(belfry completion bash)',
+    'source <(belfry completion zsh)',
+    'belfry completion fish > ~/.config/fish/completions/belfry.fish',
+  ],
+  async run({ operands: [given] }, terminal) {
+    const shell = shells.find((known) => known === given) ?? 'bash';
+    terminal.line(completionScript(shell, commands).trimEnd());
+    return 0;
+  },
+};
+
+/** All commands, in the order in which help and docs have them. */
+export const commands: readonly Command[] = [
+  dev,
+  serve,
+  migrate,
+  create,
+  list,
+  get,
+  attempts,
+  watch,
+  cancel,
+  move,
+  fire,
+  retry,
+  batch,
+  listen,
+  completion,
+];

@@ -1,0 +1,33 @@
+import { parseSetting } from '../config.ts';
+import { optional, setting, type Setting } from '../settings.ts';
+import { anyText, httpUrl } from '../core/settingParsers.ts';
+
+/** What the commands that talk to a service take from the environment. */
+export const commandLineSettings = {
+  BELFRY_URL: setting(httpUrl, 'http://127.0.0.1:5000', 'Where the service is.'),
+  BELFRY_TOKEN: optional(anyText, 'Sent as a bearer token.', { secret: true }),
+  NO_COLOR: optional(anyText, 'Anything but empty: no colours.'),
+} as const satisfies Readonly<Record<string, Setting<unknown>>>;
+
+export interface CommandLineConfig {
+  readonly url: string;
+  readonly token: string | undefined;
+  readonly noColor: boolean;
+}
+
+/** @throws SettingError for the first that is not what it takes. */
+export function readCommandLineConfig(
+  environment: Readonly<Record<string, string | undefined>> = process.env,
+): CommandLineConfig {
+  const text = (name: keyof typeof commandLineSettings) => {
+    // Set but empty is as good as not set.
+    const given = environment[name] === '' ? undefined : environment[name];
+    const value = parseSetting(name, commandLineSettings[name], 'serve', given);
+    return typeof value === 'string' ? value : undefined;
+  };
+  return {
+    url: text('BELFRY_URL') ?? '',
+    token: text('BELFRY_TOKEN'),
+    noColor: text('NO_COLOR') !== undefined,
+  };
+}
