@@ -1,0 +1,23 @@
+import { Type } from 'typebox';
+import { keyLengthMax } from '../../core/idempotency.ts';
+import type { Parameters } from '../openapi/operation.ts';
+
+/** Parts of requests and answers that several routes describe. */
+export const timerIdPath: Parameters = {
+  id: {
+    description: "The timer's number. What is no number of a timer is a 404.",
+    schema: Type.Integer({ minimum: 1, maximum: Number.MAX_SAFE_INTEGER, examples: [42] }),
+  },
+};
+
+export const idempotencyKeyHeader: Parameters = {
+  'Idempotency-Key': {
+    description: `Under which the same request, sent again within IDEMPOTENCY_WINDOW (a day), gets its first answer again and creates nothing: 1 to ${keyLengthMax} visible ASCII characters, bare or in double quotes.`,
+    schema: Type.String({
+      minLength: 1,
+      maxLength: keyLengthMax + 2,
+      pattern: String.raw`^[\u0021-\u007e]+$`,
+      examples: ['order-17-reminder'],
+    }),
+  },
+};
