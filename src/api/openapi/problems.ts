@@ -1,5 +1,5 @@
-import { errorCatalogue, type ErrorCode } from '../../core/errors.ts';
-import { retryAfterSeconds } from '../problem.ts';
+import { BelfryError, errorCatalogue, type ErrorCode } from '../../core/errors.ts';
+import { problemOf, retryAfterSeconds, type Problem } from '../problem.ts';
 import { ProblemBody } from '../schemas/problem.ts';
 import type { createComponents } from './components.ts';
 
@@ -30,10 +30,18 @@ export function problemAnswers(
               { properties: { code: { enum: some }, status: { const: status } } },
             ],
           },
+          examples: Object.fromEntries(some.map((code) => [code, { value: exampleOf(code) }])),
         },
       },
     };
     return [String(status), answer] as const;
   });
   return Object.fromEntries(answers);
+}
+
+function exampleOf(code: ErrorCode): Problem {
+  const isOfFields = code === 'validation_failed';
+  const fields = [{ field: 'url', message: 'is required' }];
+  const detail = isOfFields ? 'url is required' : '…';
+  return problemOf(new BelfryError(code, detail, isOfFields ? { fields } : {}));
 }

@@ -11,7 +11,9 @@ export const ProblemBody = Type.Object(
       enum: Object.keys(errorCatalogue),
       description: 'What went wrong. Never renamed, never reused.',
     }),
-    detail: Type.String({ description: 'What exactly, for people to read.' }),
+    detail: Type.String({
+      description: 'What exactly, for people to read.',
+    }),
     fields: Type.Optional(
       Type.Array(
         Type.Object({
@@ -25,15 +27,5 @@ export const ProblemBody = Type.Object(
   {
     title: 'Problem',
     description: 'RFC 9457 problem details.',
-    examples: [
-      {
-        type: 'urn:belfry:problem:validation_failed',
-        title: 'The request is not valid',
-        status: 400,
-        code: 'validation_failed',
-        detail: 'url is required',
-        fields: [{ field: 'url', message: 'is required' }],
-      },
-    ],
   },
 );
