@@ -2,14 +2,32 @@ import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { format, resolveConfig } from 'prettier';
 import { settingGroups, type Setting } from '../src/config.ts';
+import { errorCatalogue } from '../src/core/errors.ts';
 
-/**
- * Makes docs/settings.md from the tables in src/config.ts. `npm run docs` writes it; a test asserts
- * that it is up to date.
- */
-export const settingsPagePath = join(import.meta.dirname, 'settings.md');
+/** A page that is made from tables in the code. */
+export interface Page {
+  readonly path: string;
+  text(): Promise<string>;
+}
 
-export async function settingsPage(): Promise<string> {
+/** `npm run docs` writes these pages; a test asserts that they are up to date. */
+export const pages: readonly Page[] = [
+  page('settings.md', 'src/config.ts', settingsPage),
+  page('api.md', 'src/core/errors.ts', apiPage),
+];
+
+function page(name: string, source: string, make: () => string): Page {
+  const path = join(import.meta.dirname, name);
+  return {
+    path,
+    async text() {
+      const note = `<!-- Made by docs/generate.ts from ${source}: change it there and run "npm run docs". -->`;
+      return format(`${note}\n\n${make()}`, { ...(await resolveConfig(path)), filepath: path });
+    },
+  };
+}
+
+function settingsPage(): string {
   const groups = settingGroups.map(
     ({ title, table }) => `## ${title}
 
@@ -17,9 +35,7 @@ export async function settingsPage(): Promise<string> {
 | --- | --- | --- | --- |
 ${Object.entries(table).map(row).join('\n')}`,
   );
-  const page = `<!-- Made by docs/generate.ts from src/config.ts: change it there and run "npm run docs". -->
-
-# Settings
+  return `# Settings
 
 Settings come from the environment. They are checked at start: a bad one stops the process with exit
 code 2 and one line that names it, what it got and what it takes. A setting that is given wins over
@@ -28,8 +44,30 @@ out); where the two differ, both defaults are listed. Blanks around a value do n
 
 ${groups.join('\n\n')}
 `;
-  const options = await resolveConfig(settingsPagePath);
-  return format(page, { ...options, filepath: settingsPagePath });
+}
+
+function apiPage(): string {
+  const codes = Object.entries(errorCatalogue).map(
+    ([code, { status, title, retryable }]) =>
+      `| \`${code}\` | ${status} | ${title} | ${retryable ? 'yes' : 'no'} |`,
+  );
+  return `# The API
+
+The reference comes with the service: \`GET /docs\` shows it in a browser, without asking any other
+host, and \`GET /openapi.json\` is the same as OpenAPI 3.1. Both are made from the schemas that check
+and serialise, and the tests hold every answer against them.
+
+## Errors
+
+Errors are problem details (RFC 9457, \`application/problem+json\`) with a \`code\` that is never renamed
+and never reused; a 400 about fields names each in \`fields\`. The reference lists the codes of every
+route. Where the last column says yes, the same request may succeed later; a 503 says when in
+\`Retry-After\`. Send a create again under the same \`Idempotency-Key\`.
+
+| code | status | meaning | may pass |
+| --- | --- | --- | --- |
+${codes.join('\n')}
+`;
 }
 
 function row([name, setting]: [string, Setting<unknown>]): string {
@@ -49,4 +87,6 @@ function shown(text: string | null): string {
   return text === '' ? 'empty' : `\`${text}\``;
 }
 
-if (import.meta.main) await writeFile(settingsPagePath, await settingsPage());
+if (import.meta.main) {
+  for (const { path, text } of pages) await writeFile(path, await text());
+}
