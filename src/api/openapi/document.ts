@@ -16,7 +16,7 @@ type Components = ReturnType<typeof createComponents>;
 
 const about = `Belfry calls a URL at a time: it commits a timer to PostgreSQL, calls the URL at the due millisecond, retries while the receiver fails, and keeps the record.
 
-- Bodies are JSON whatever their Content-Type says. A field or query parameter that is not listed is refused. Answers may gain fields: ignore what you do not know.
+- Bodies are JSON whatever their Content-Type says. A field that is not listed is refused, and so is a query parameter where a route takes any. Answers may gain fields: ignore what you do not know.
 - Instants are RFC 3339 in UTC to the millisecond; spans are seconds.
 - Errors are problem details (RFC 9457) with a stable \`code\`. A 503 passes: try again after Retry-After, a create under the same Idempotency-Key.
 - A path that is not listed is a 404 \`route_not_found\`, what is no HTTP a 400 \`bad_request\`.`;
