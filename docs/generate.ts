@@ -6,16 +6,34 @@ import { commands } from '../src/cli/commands.ts';
 import { commandLineSettings } from '../src/cli/config.ts';
 import { optionsOf } from '../src/cli/arguments.ts';
 import { aboutOption, optionText, usageOf } from '../src/cli/help.ts';
+import { errorCatalogue } from '../src/core/errors.ts';
 import { settingGroups, type Setting } from '../src/settings.ts';
 
-/**
- * Makes docs/settings.md from the tables in src/settings.ts, and docs/cli.md from the commands in
- * src/cli. `npm run docs` writes them; a test asserts that they are up to date.
- */
-export const settingsPagePath = join(import.meta.dirname, 'settings.md');
-export const commandsPagePath = join(import.meta.dirname, 'cli.md');
+/** A page that is made from tables in the code. */
+export interface Page {
+  readonly path: string;
+  text(): Promise<string>;
+}
 
-export async function settingsPage(): Promise<string> {
+/** `npm run docs` writes these pages; a test asserts that they are up to date. */
+export const pages: readonly Page[] = [
+  page('settings.md', 'src/settings.ts', settingsPage),
+  page('cli.md', 'src/cli', commandsPage),
+  page('api.md', 'src/core/errors.ts', apiPage),
+];
+
+function page(name: string, source: string, make: () => string): Page {
+  const path = join(import.meta.dirname, name);
+  return {
+    path,
+    async text() {
+      const note = `<!-- Made by docs/generate.ts from ${source}: change it there and run "npm run docs". -->`;
+      return format(`${note}\n\n${make()}`, { ...(await resolveConfig(path)), filepath: path });
+    },
+  };
+}
+
+function settingsPage(): string {
   const groups = settingGroups.map(
     ({ title, table }) => `## ${title}
 
@@ -23,9 +41,7 @@ export async function settingsPage(): Promise<string> {
 | --- | --- | --- | --- |
 ${Object.entries(table).map(row).join('\n')}`,
   );
-  const page = `<!-- Made by docs/generate.ts from src/settings.ts: change it there and run "npm run docs". -->
-
-# Settings
+  return `# Settings
 
 Settings come from the environment. They are checked at start: a bad one stops the process with exit
 code 2 and one line that names it, what it got and what it takes. A setting that is given wins over
@@ -34,13 +50,34 @@ out); where the two differ, both defaults are listed. Blanks around a value do n
 
 ${groups.join('\n\n')}
 `;
-  return formatted(page, settingsPagePath);
 }
 
-export async function commandsPage(): Promise<string> {
-  const page = `<!-- Made by docs/generate.ts from src/cli: change it there and run "npm run docs". -->
+function apiPage(): string {
+  const codes = Object.entries(errorCatalogue).map(
+    ([code, { status, title, retryable }]) =>
+      `| \`${code}\` | ${status} | ${title} | ${retryable ? 'yes' : 'no'} |`,
+  );
+  return `# The API
 
-# The command line
+The reference comes with the service: \`GET /docs\` shows it in a browser, without asking any other
+host, and \`GET /openapi.json\` is the same as OpenAPI 3.1. Both are made from the schemas that check
+and serialise, and the tests hold every answer against them.
+
+## Errors
+
+Errors are problem details (RFC 9457, \`application/problem+json\`) with a \`code\` that is never renamed
+and never reused; a 400 about fields names each in \`fields\`. The reference lists the codes of every
+route. Where the last column says yes, the same request may succeed later; a 503 says when in
+\`Retry-After\`. Send a create again under the same \`Idempotency-Key\`.
+
+| code | status | meaning | may pass |
+| --- | --- | --- | --- |
+${codes.join('\n')}
+`;
+}
+
+function commandsPage(): string {
+  return `# The command line
 
 In a clone: \`npm run belfry -- <command>\`. On a terminal, commands print tables with local times;
 with \`--json\`, or whenever the output is not a terminal, JSON with one value a line. Exit codes: 0
@@ -52,7 +89,6 @@ ${Object.entries(commandLineSettings).map(row).join('\n')}
 
 ${commands.map(commandSection).join('\n\n')}
 `;
-  return formatted(page, commandsPagePath);
 }
 
 function commandSection(command: Command): string {
@@ -78,10 +114,6 @@ function cell(text: string): string {
   return text.replaceAll('|', '\\|');
 }
 
-async function formatted(page: string, path: string): Promise<string> {
-  return format(page, { ...(await resolveConfig(path)), filepath: path });
-}
-
 function row([name, setting]: [string, Setting<unknown>]): string {
   const { parser, about, secret } = setting;
   const meaning = secret === true ? `${about} Never shown in messages.` : about;
@@ -100,6 +132,5 @@ function shown(text: string | null): string {
 }
 
 if (import.meta.main) {
-  await writeFile(settingsPagePath, await settingsPage());
-  await writeFile(commandsPagePath, await commandsPage());
+  for (const { path, text } of pages) await writeFile(path, await text());
 }

@@ -1,4 +1,4 @@
-import type { Readiness } from './schemas.ts';
+import type { Readiness } from './schemas/operations.ts';
 
 type Check = { ok: boolean; detail?: string };
 

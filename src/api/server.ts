@@ -2,10 +2,12 @@ import Fastify, { type FastifyInstance } from 'fastify';
 import { BelfryError, errorCatalogue } from '../core/errors.ts';
 import type { Logger } from '../telemetry/log.ts';
 import { asBelfryError, problemContentType, problemOf, retryAfterSeconds } from './problem.ts';
+import type { DocumentedRoute } from './openapi/document.ts';
 import { batchRoutes, linesTypes } from './routes/batch.ts';
 import { operationRoutes, type Operations } from './routes/operations.ts';
 import { changeRoutes, type ChangeService } from './routes/changes.ts';
 import { namedTimerRoutes, type NamedTimerService } from './routes/namedTimers.ts';
+import { referenceRoutes } from './routes/reference.ts';
 import { timerRoutes, type TimerService } from './routes/timers.ts';
 
 declare module 'fastify' {
@@ -86,7 +88,7 @@ export function createServer(options: {
     }
   });
 
-  server.addContentTypeParser(linesTypes, (_req, stream, done) => done(null, stream));
+  server.addContentTypeParser([...linesTypes], (_req, stream, done) => done(null, stream));
 
   server.setErrorHandler((thrown: Error, req, reply) => {
     const err = asBelfryError(thrown);
@@ -104,12 +106,27 @@ export function createServer(options: {
     throw new BelfryError('route_not_found', `there is no ${req.method} ${req.url}`);
   });
 
+  const routes = documentedRoutes(server);
   timerRoutes(server, timers);
   changeRoutes(server, timers);
   namedTimerRoutes(server, timers);
   batchRoutes(server, timers, { bodyBytesMax, batchBytesMax });
   operationRoutes(server, operations);
+  referenceRoutes(server, routes);
   return server;
+}
+
+/** Gathers the routes that are registered from now on; one without a description is a defect. */
+function documentedRoutes(server: FastifyInstance): readonly DocumentedRoute[] {
+  const routes: DocumentedRoute[] = [];
+  server.addHook('onRoute', ({ method, url, config }) => {
+    // Fastify adds a HEAD to every GET.
+    if (method === 'HEAD') return;
+    if (config?.operation === undefined)
+      throw new Error(`${String(method)} ${url} is not described`);
+    routes.push({ method: String(method), url, operation: config.operation });
+  });
+  return routes;
 }
 
 function sendProblem(
@@ -133,7 +150,7 @@ function sendProblem(
 
 function isLines(contentType: string | undefined): boolean {
   const mediaType = contentType?.split(';')[0]?.trim().toLowerCase();
-  return mediaType !== undefined && linesTypes.includes(mediaType);
+  return mediaType !== undefined && linesTypes.some((type) => type === mediaType);
 }
 
 function messageOf(err: unknown): string {

@@ -14,7 +14,7 @@ export interface CreatedTimer {
   readonly isReplay: boolean;
 }
 
-/** The answer to a create: schemas.ts, CreatedTimerBody. Says the same whenever it is asked for. */
+/** The answer to a create: schemas/timer.ts, CreatedTimerBody. Says the same whenever it is asked for. */
 export function createdTimerBody(
   { request, expiresAfterMs }: NewTimer,
   { id, dueAtMs, createdAtMs }: CreatedTimer,
@@ -30,7 +30,7 @@ export function createdTimerBody(
   };
 }
 
-/** A timer as the API shows it: schemas.ts, TimerBody. */
+/** A timer as the API shows it: schemas/timer.ts, TimerBody. */
 export function timerBody(timer: Timer) {
   const { request, retry } = timer;
   return {
@@ -58,7 +58,7 @@ export function timerBody(timer: Timer) {
   };
 }
 
-/** An attempt with what was answered to it: schemas.ts, AttemptsBody. */
+/** An attempt with what was answered to it: schemas/attempt.ts, AttemptsBody. */
 export function attemptWithResponseBody(attempt: AttemptWithResponse) {
   const { response } = attempt;
   return {

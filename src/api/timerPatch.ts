@@ -31,6 +31,7 @@ export function parseTimerPatch(
   fields: CreateTimerFields,
   rules: NewTimerRules,
 ): (timer: Timer) => TimerEdit {
+  if (Object.keys(fields).length === 0) throw invalidField('body', 'must say what is to change');
   const due = saysWhen(fields) ? parseDue(fields, rules.nowMs()) : null;
   const parts = parseParts(fields, rules);
   const isMoveOnly = Object.keys(fields).every((name) => whenFields.has(name));

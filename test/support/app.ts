@@ -1,6 +1,7 @@
 import { startApp, type App } from '../../src/app.ts';
 import { readConfig } from '../../src/config.ts';
 import { createLog } from '../../src/telemetry/log.ts';
+import { request } from './http.ts';
 
 /** The whole service in this process, on a real port and a given database. */
 export interface TestApp extends AsyncDisposable {
@@ -45,7 +46,6 @@ async function call(
   url: string,
   init: RequestInit = {},
 ): Promise<{ status: number; body: Record<string, unknown> }> {
-  const response = await fetch(url, init);
-  const text = await response.text();
-  return { status: response.status, body: JSON.parse(text === '' ? '{}' : text) };
+  const { status, body } = await request(url, init);
+  return { status, body };
 }

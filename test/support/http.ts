@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { connect } from 'node:net';
+import { contractOf } from './openapi.ts';
 import { errorCatalogue, type ErrorCode } from '../../src/core/errors.ts';
 
 /** An HTTP response, read to its end. */
@@ -13,7 +14,20 @@ export interface Answer {
 export async function request(url: string, init: RequestInit = {}): Promise<Answer> {
   const response = await fetch(url, init);
   const text = await response.text();
-  return answer(response.status, new Map(response.headers), text);
+  const received = answer(response.status, new Map(response.headers), text);
+  const { pathname } = new URL(url);
+  await assertDocumented(url, { method: init.method ?? 'GET', path: pathname }, received);
+  return received;
+}
+
+/** Every answer that a test gets is held against the service's own description of its API. */
+async function assertDocumented(
+  url: string,
+  asked: { method: string; path: string },
+  received: Answer,
+): Promise<void> {
+  const contract = await contractOf(new URL(url).origin);
+  contract.check({ ...asked, ...received });
 }
 
 export function post(url: string, body: unknown, headers: Record<string, string> = {}) {
@@ -30,8 +44,8 @@ export async function exchange(url: string, bytes: string | Buffer): Promise<Ans
   socket.write(bytes);
   const chunks: Buffer[] = [];
   for await (const chunk of socket) chunks.push(chunk as Buffer);
-  const received = Buffer.concat(chunks).toString();
-  const [head = '', ...rest] = received.split('\r\n\r\n');
+  const text = Buffer.concat(chunks).toString();
+  const [head = '', ...rest] = text.split('\r\n\r\n');
   const [statusLine = '', ...lines] = head.split('\r\n');
   const headers = new Map(
     lines.map((line) => {
@@ -39,7 +53,13 @@ export async function exchange(url: string, bytes: string | Buffer): Promise<Ans
       return [line.slice(0, colon).toLowerCase(), line.slice(colon + 1).trim()] as const;
     }),
   );
-  return answer(Number(statusLine.split(' ')[1]), headers, rest.join('\r\n\r\n'));
+  const received = answer(Number(statusLine.split(' ')[1]), headers, rest.join('\r\n\r\n'));
+  const [, method, path] = /^([A-Z]+) (\S+) HTTP\/1/.exec(String(bytes)) ?? [];
+  // What is no HTTP is refused before there is a route.
+  if (method !== undefined && path !== undefined && received.body['code'] !== 'bad_request') {
+    await assertDocumented(url, { method, path }, received);
+  }
+  return received;
 }
 
 /** A request with a body, with exactly these header lines and nothing that a client would add. */

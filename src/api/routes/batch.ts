@@ -7,8 +7,12 @@ import { batchItemsMax, runBatch, type BatchItem } from '../batch.ts';
 import { linesOf } from '../lines.ts';
 import { parseNewTimer, type CreateTimerFields, type NewTimerRules } from '../newTimer.ts';
 import { asBelfryError, validationError } from '../problem.ts';
-import { CreateTimerBody } from '../schemas.ts';
+import { described } from '../openapi/operation.ts';
+import { BatchBody, BatchResultsBody, LineOfResult, LineOfTimer } from '../schemas/batch.ts';
+import { fieldsOnly } from '../schemas/fieldsOnly.ts';
+import { NewTimerBody } from '../schemas/newTimer.ts';
 import { createdTimerBody, type CreatedTimer } from '../timerBody.ts';
+import { idempotencyKeyHeader } from './parameters.ts';
 import { headerOf, projectId } from './request.ts';
 
 /** What the batch route needs of the rest of the service. */
@@ -18,7 +22,37 @@ export interface BatchService {
 }
 
 /** Media types of newline-delimited JSON: one timer a line. */
-export const linesTypes = ['application/x-ndjson', 'application/ndjson', 'application/jsonl'];
+export const linesTypes = [
+  'application/x-ndjson',
+  'application/ndjson',
+  'application/jsonl',
+] as const;
+
+const timerFields = fieldsOnly(NewTimerBody);
+const [ndjson] = linesTypes;
+
+const options = described({
+  operationId: 'createTimers',
+  tag: 'timers',
+  summary: `Create up to ${batchItemsMax} timers`,
+  description:
+    'A JSON array of at most MAX_BATCH_BYTES (32 MiB), or a line of JSON a timer, read as it comes in. Each is committed or refused for itself; 200 says that there is a result for each, in order and in the form of the request. Where lines end in an error (one is too long, or there are too many), that stands behind the results of those before. Of an Idempotency-Key each timer is remembered under the key and its place.',
+  headers: idempotencyKeyHeader,
+  requestContent: {
+    description: 'The timers. Only these media types are lines; every other is an array.',
+    content: {
+      'application/json': BatchBody,
+      ...Object.fromEntries(linesTypes.map((type) => [type, LineOfTimer])),
+    },
+  },
+  answers: {
+    200: {
+      description: 'A result for each.',
+      content: { 'application/json': BatchResultsBody, [ndjson]: LineOfResult },
+    },
+  },
+  problems: ['validation_failed', 'invalid_json', 'bad_request', 'body_too_large'],
+});
 
 /**
  * `POST /timers/batch`: a JSON array, or a line of JSON a timer, which is read as it comes in. Answers
@@ -31,7 +65,11 @@ export function batchRoutes(
 ): void {
   server.post(
     '/timers/batch',
-    { bodyLimit: bounds.batchBytesMax, config: { takesLines: true } },
+    {
+      bodyLimit: bounds.batchBytesMax,
+      ...options,
+      config: { ...options.config, takesLines: true },
+    },
     async (req, reply) => {
       const { body } = req;
       const create = createFrom(req, service);
@@ -44,7 +82,7 @@ export function batchRoutes(
 }
 
 function createFrom(req: FastifyRequest, { create, rules }: BatchService) {
-  const validate = req.compileValidationSchema(CreateTimerBody, 'body');
+  const validate = req.compileValidationSchema(timerFields, 'body');
   const batchKey = headerOf(req.headers['idempotency-key']);
   return async (value: unknown, index: number) => {
     try {

@@ -1,13 +1,16 @@
 import type { FastifyInstance } from 'fastify';
 import { parseDue, type Due, type DueFields } from '../../core/due.ts';
 import { parseIfMatch } from '../../core/entityTag.ts';
-import { BelfryError } from '../../core/errors.ts';
+import { BelfryError, type ErrorCode } from '../../core/errors.ts';
 import type { TimerId } from '../../core/ids.ts';
 import type { Timer, TimerStatus } from '../../core/timer.ts';
 import type { CreateTimerFields, NewTimerRules } from '../newTimer.ts';
-import { EmptyBody, PatchTimerBody, RetryTimerBody, TimerBody } from '../schemas.ts';
+import { described } from '../openapi/operation.ts';
+import { TimerBody } from '../schemas/timer.ts';
+import { NothingBody, PatchTimerBody, RetryTimerBody } from '../schemas/timerChange.ts';
 import { parseTimerPatch, type TimerEdit } from '../timerPatch.ts';
 import { answerTimer, assertChanged, knownId, notFound, type EditResult } from './answers.ts';
+import { entityTagHeader, ifMatchHeader, timerIdPath } from './parameters.ts';
 import { headerOf, optionalBody, projectId } from './request.ts';
 
 /** What changing timers needs of the rest of the service. */
@@ -32,13 +35,44 @@ export interface ChangeService {
   readonly rules: NewTimerRules;
 }
 
+const problems: readonly ErrorCode[] = [
+  'bad_request',
+  'invalid_json',
+  'validation_failed',
+  'timer_not_found',
+  'body_too_large',
+  'store_unavailable',
+  'commit_unknown',
+  'overloaded',
+];
+const changed = {
+  200: { description: 'The timer as it is now.', headers: entityTagHeader, body: TimerBody },
+};
+
 /** What is answered with 2xx is final: nothing of the timer as it was before starts any more. */
 export function changeRoutes(server: FastifyInstance, service: ChangeService): void {
   const { rules } = service;
 
   server.patch<{ Params: { id: string }; Body: CreateTimerFields }>(
     '/timers/:id',
-    { schema: { body: PatchTimerBody, response: { 200: TimerBody } } },
+    described({
+      operationId: 'updateTimer',
+      tag: 'timers',
+      summary: 'Change a timer',
+      description:
+        'Of a timer that waits for its first or another attempt. After a 200 no attempt of the timer as it was starts any more.',
+      path: timerIdPath,
+      headers: ifMatchHeader,
+      body: PatchTimerBody,
+      answers: changed,
+      problems: [
+        ...problems,
+        'target_not_allowed',
+        'too_late',
+        'version_mismatch',
+        'owner_unresponsive',
+      ],
+    }),
     async (req, reply) => {
       const id = knownId(req.params.id);
       const ifVersion = parseIfMatch(headerOf(req.headers['if-match']));
@@ -50,7 +84,20 @@ export function changeRoutes(server: FastifyInstance, service: ChangeService): v
 
   server.post<{ Params: { id: string } }>(
     '/timers/:id/fire',
-    { preValidation: optionalBody, schema: { body: EmptyBody, response: { 200: TimerBody } } },
+    {
+      preValidation: optionalBody,
+      ...described({
+        operationId: 'fireTimer',
+        tag: 'timers',
+        summary: 'Make a timer due now',
+        description: 'Also one that waits for another attempt.',
+        path: timerIdPath,
+        body: NothingBody,
+        isBodyOptional: true,
+        answers: changed,
+        problems: [...problems, 'too_late', 'owner_unresponsive'],
+      }),
+    },
     async (req, reply) => {
       const id = knownId(req.params.id);
       assertChanged(await service.fire(projectId, id), id);
@@ -60,7 +107,21 @@ export function changeRoutes(server: FastifyInstance, service: ChangeService): v
 
   server.post<{ Params: { id: string }; Body: DueFields }>(
     '/timers/:id/retry',
-    { preValidation: optionalBody, schema: { body: RetryTimerBody, response: { 200: TimerBody } } },
+    {
+      preValidation: optionalBody,
+      ...described({
+        operationId: 'retryTimer',
+        tag: 'timers',
+        summary: 'Try a failed or cancelled timer again',
+        description:
+          'It is live again under its id, without its name. Attempts go on counting, failures start anew.',
+        path: timerIdPath,
+        body: RetryTimerBody,
+        isBodyOptional: true,
+        answers: changed,
+        problems: [...problems, 'not_retryable'],
+      }),
+    },
     async (req, reply) => {
       const id = knownId(req.params.id);
       const result = await service.retry(projectId, id, parseDue(req.body, rules.nowMs()));

@@ -3,8 +3,11 @@ import type { TimerId } from '../../core/ids.ts';
 import type { NewTimer, Timer, TimerStatus } from '../../core/timer.ts';
 import { parseTimerKey } from '../../core/timerKey.ts';
 import { parseNewTimer, type CreateTimerFields, type NewTimerRules } from '../newTimer.ts';
-import { CancelledTimerBody, CreateTimerBody, PutTimerBody, TimerBody } from '../schemas.ts';
+import { described } from '../openapi/operation.ts';
+import { NewTimerBody } from '../schemas/newTimer.ts';
+import { CancelledTimerBody, PutTimerBody, TimerBody } from '../schemas/timer.ts';
 import { answerTimer, cancelled, notFound, type CancelResult } from './answers.ts';
+import { entityTagHeader, locationHeader, timerKeyPath } from './parameters.ts';
 import { projectId } from './request.ts';
 
 /** What timers by name need of the rest of the service. */
@@ -34,7 +37,38 @@ interface ByKey {
 export function namedTimerRoutes(server: FastifyInstance, service: NamedTimerService): void {
   server.put<ByKey & { Body: CreateTimerFields }>(
     '/timers/by-key/:key',
-    { schema: { body: CreateTimerBody, response: { 200: PutTimerBody, 201: PutTimerBody } } },
+    described({
+      operationId: 'putTimerByKey',
+      tag: 'timers',
+      summary: 'Create or replace the live timer of a name',
+      description:
+        "For debounce, session time-outs, dead-man's switches: one live timer of a name at a time. While it is being delivered, the name moves to a new one.",
+      path: timerKeyPath,
+      body: NewTimerBody,
+      answers: {
+        200: {
+          description: 'It is replaced in place.',
+          headers: entityTagHeader,
+          body: PutTimerBody,
+        },
+        201: {
+          description: 'A new one is committed.',
+          headers: { ...locationHeader, ...entityTagHeader },
+          body: PutTimerBody,
+        },
+      },
+      problems: [
+        'bad_request',
+        'invalid_json',
+        'validation_failed',
+        'target_not_allowed',
+        'body_too_large',
+        'store_unavailable',
+        'commit_unknown',
+        'overloaded',
+        'owner_unresponsive',
+      ],
+    }),
     async (req, reply) => {
       const key = parseTimerKey(req.params.key);
       const timer = parseNewTimer(projectId, req.body, service.rules, null);
@@ -51,7 +85,22 @@ export function namedTimerRoutes(server: FastifyInstance, service: NamedTimerSer
 
   server.get<ByKey>(
     '/timers/by-key/:key',
-    { schema: { response: { 200: TimerBody } } },
+    described({
+      operationId: 'getTimerByKey',
+      tag: 'timers',
+      summary: 'Read the live timer of a name',
+      path: timerKeyPath,
+      answers: {
+        200: { description: 'The timer.', headers: entityTagHeader, body: TimerBody },
+      },
+      problems: [
+        'bad_request',
+        'validation_failed',
+        'timer_not_found',
+        'store_unavailable',
+        'commit_unknown',
+      ],
+    }),
     async (req, reply) => {
       const key = parseTimerKey(req.params.key);
       const id = await service.find(projectId, key);
@@ -63,7 +112,26 @@ export function namedTimerRoutes(server: FastifyInstance, service: NamedTimerSer
 
   server.delete<ByKey>(
     '/timers/by-key/:key',
-    { schema: { response: { 200: CancelledTimerBody } } },
+    described({
+      operationId: 'cancelTimerByKey',
+      tag: 'timers',
+      summary: 'Cancel the live timer of a name',
+      description: 'The answer is final: after a 200 no attempt starts any more.',
+      path: timerKeyPath,
+      answers: { 200: { description: 'No attempt starts any more.', body: CancelledTimerBody } },
+      problems: [
+        'bad_request',
+        'invalid_json',
+        'validation_failed',
+        'timer_not_found',
+        'too_late',
+        'body_too_large',
+        'store_unavailable',
+        'commit_unknown',
+        'overloaded',
+        'owner_unresponsive',
+      ],
+    }),
     async (req) => {
       const key = parseTimerKey(req.params.key);
       return cancelled(await service.cancelByKey(projectId, key), key);

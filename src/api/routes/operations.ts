@@ -1,5 +1,7 @@
 import type { FastifyInstance } from 'fastify';
-import { ReadyBody, type Readiness } from '../schemas.ts';
+import { Type } from 'typebox';
+import { described } from '../openapi/operation.ts';
+import { HealthBody, ReadyBody, type Readiness } from '../schemas/operations.ts';
 
 /** What the routes for operators and their probes need. */
 export interface Operations {
@@ -8,12 +10,33 @@ export interface Operations {
 }
 
 export function operationRoutes(server: FastifyInstance, operations: Operations): void {
-  // The process lives and its event loop turns; says nothing about the database.
-  server.get('/health', () => ({ status: 'ok' }));
+  server.get(
+    '/health',
+    described({
+      operationId: 'getHealth',
+      tag: 'operations',
+      summary: 'Whether the process lives',
+      description: 'Its event loop turns; says nothing about the database.',
+      answers: { 200: { description: 'It lives.', body: HealthBody } },
+      problems: [],
+    }),
+    () => ({ status: 'ok' }),
+  );
 
   server.get(
     '/ready',
-    { schema: { response: { 200: ReadyBody, 503: ReadyBody } } },
+    described({
+      operationId: 'getReady',
+      tag: 'operations',
+      summary: 'Whether it can do its work',
+      description:
+        'The store is reachable, the schema current, and where the scheduler runs its heartbeat is fresh and its loop moves.',
+      answers: {
+        200: { description: 'Every check is passed.', body: ReadyBody },
+        503: { description: 'A check is not passed.', body: ReadyBody },
+      },
+      problems: [],
+    }),
     async (_req, reply) => {
       const readiness = await operations.ready();
       reply.code(readiness.ready ? 200 : 503);
@@ -21,8 +44,23 @@ export function operationRoutes(server: FastifyInstance, operations: Operations)
     },
   );
 
-  server.get('/metrics', async (_req, reply) => {
-    const { contentType, text } = await operations.metrics();
-    return reply.type(contentType).send(text);
-  });
+  server.get(
+    '/metrics',
+    described({
+      operationId: 'getMetrics',
+      tag: 'operations',
+      summary: 'Counters and the lateness histogram',
+      answers: {
+        200: {
+          description: 'The text format of Prometheus.',
+          content: { 'text/plain': Type.String() },
+        },
+      },
+      problems: [],
+    }),
+    async (_req, reply) => {
+      const { contentType, text } = await operations.metrics();
+      return reply.type(contentType).send(text);
+    },
+  );
 }

@@ -1,17 +1,21 @@
 import type { FastifyInstance } from 'fastify';
+import { Type } from 'typebox';
 import { parseIdempotencyKey } from '../../core/idempotency.ts';
 import type { TimerId } from '../../core/ids.ts';
 import type { AttemptWithResponse, NewTimer, Timer } from '../../core/timer.ts';
 import { parseNewTimer, type CreateTimerFields, type NewTimerRules } from '../newTimer.ts';
-import {
-  AttemptsBody,
-  CancelledTimerBody,
-  CreatedTimerBody,
-  CreateTimerBody,
-  TimerBody,
-} from '../schemas.ts';
+import { described, type Parameters } from '../openapi/operation.ts';
+import { AttemptsBody } from '../schemas/attempt.ts';
+import { NewTimerBody } from '../schemas/newTimer.ts';
+import { CancelledTimerBody, CreatedTimerBody, TimerBody } from '../schemas/timer.ts';
 import { attemptWithResponseBody, createdTimerBody, type CreatedTimer } from '../timerBody.ts';
 import { answerTimer, cancelled, knownId, notFound, type CancelResult } from './answers.ts';
+import {
+  entityTagHeader,
+  idempotencyKeyHeader,
+  locationHeader,
+  timerIdPath,
+} from './parameters.ts';
 import { headerOf, projectId } from './request.ts';
 
 /** What the timer routes need of the rest of the service. */
@@ -24,10 +28,39 @@ export interface TimerService {
   readonly rules: NewTimerRules;
 }
 
+const createdHeaders: Parameters = {
+  ...locationHeader,
+  'Idempotent-Replayed': {
+    description: '`true` when it had been created before, under the same Idempotency-Key.',
+    schema: Type.Literal('true'),
+  },
+};
+
 export function timerRoutes(server: FastifyInstance, service: TimerService): void {
   server.post<{ Body: CreateTimerFields }>(
     '/timers',
-    { schema: { body: CreateTimerBody, response: { 201: CreatedTimerBody } } },
+    described({
+      operationId: 'createTimer',
+      tag: 'timers',
+      summary: 'Create a timer',
+      description: 'Answered once the timer is committed to disk.',
+      headers: idempotencyKeyHeader,
+      body: NewTimerBody,
+      answers: {
+        201: { description: 'It is committed.', headers: createdHeaders, body: CreatedTimerBody },
+      },
+      problems: [
+        'validation_failed',
+        'invalid_json',
+        'bad_request',
+        'target_not_allowed',
+        'body_too_large',
+        'idempotency_key_reused',
+        'store_unavailable',
+        'commit_unknown',
+        'overloaded',
+      ],
+    }),
     async (req, reply) => {
       const key = parseIdempotencyKey(headerOf(req.headers['idempotency-key']), req.body);
       const timer = parseNewTimer(projectId, req.body, service.rules, key);
@@ -40,7 +73,20 @@ export function timerRoutes(server: FastifyInstance, service: TimerService): voi
 
   server.get<{ Params: { id: string } }>(
     '/timers/:id',
-    { schema: { response: { 200: TimerBody } } },
+    described({
+      operationId: 'getTimer',
+      tag: 'timers',
+      summary: 'Read a timer, live or finished',
+      path: timerIdPath,
+      answers: {
+        200: {
+          description: 'The timer with every attempt.',
+          headers: entityTagHeader,
+          body: TimerBody,
+        },
+      },
+      problems: ['bad_request', 'timer_not_found', 'store_unavailable', 'commit_unknown'],
+    }),
     async (req, reply) => {
       const id = knownId(req.params.id);
       return answerTimer(reply, await service.read(projectId, id), id);
@@ -49,7 +95,14 @@ export function timerRoutes(server: FastifyInstance, service: TimerService): voi
 
   server.get<{ Params: { id: string } }>(
     '/timers/:id/attempts',
-    { schema: { response: { 200: AttemptsBody } } },
+    described({
+      operationId: 'listAttempts',
+      tag: 'timers',
+      summary: 'What the receiver answered to each attempt',
+      path: timerIdPath,
+      answers: { 200: { description: 'The attempts.', body: AttemptsBody } },
+      problems: ['bad_request', 'timer_not_found', 'store_unavailable', 'commit_unknown'],
+    }),
     async (req) => {
       const attempts = await service.attempts(projectId, knownId(req.params.id));
       if (attempts === undefined) throw notFound(req.params.id);
@@ -59,7 +112,26 @@ export function timerRoutes(server: FastifyInstance, service: TimerService): voi
 
   server.delete<{ Params: { id: string } }>(
     '/timers/:id',
-    { schema: { response: { 200: CancelledTimerBody } } },
+    described({
+      operationId: 'cancelTimer',
+      tag: 'timers',
+      summary: 'Cancel a timer',
+      description:
+        'The answer is final: after a 200 no attempt starts any more; again a 200 when it is cancelled already.',
+      path: timerIdPath,
+      answers: { 200: { description: 'No attempt starts any more.', body: CancelledTimerBody } },
+      problems: [
+        'bad_request',
+        'invalid_json',
+        'timer_not_found',
+        'too_late',
+        'body_too_large',
+        'store_unavailable',
+        'commit_unknown',
+        'overloaded',
+        'owner_unresponsive',
+      ],
+    }),
     async (req) => {
       const id = knownId(req.params.id);
       return cancelled(await service.cancel(projectId, id), id);

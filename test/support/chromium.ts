@@ -1,0 +1,68 @@
+import { execFile } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { delimiter, join } from 'node:path';
+import { promisify } from 'node:util';
+
+/** What a browser made of a page. */
+export interface Visit {
+  /** The page as it stands once its scripts have run. */
+  readonly html: string;
+  /** What it complained of, among it requests that a policy refused or that found nobody. */
+  readonly complaints: readonly string[];
+  /** Hosts that requests were made to, those of the browser itself left out. */
+  readonly hosts: readonly string[];
+}
+
+const names = ['chromium', 'chromium-browser', 'google-chrome', 'google-chrome-stable'];
+/** Chromium asks these whatever page it shows. */
+const ownHosts = new Set([
+  'clients2.google.com',
+  'update.googleapis.com',
+  'accounts.google.com',
+  'redirector.gvt1.com',
+]);
+
+/** The first Chromium in the PATH; undefined when there is none. */
+export function findChromium(): string | undefined {
+  const dirs = (process.env['PATH'] ?? '').split(delimiter);
+  return dirs.flatMap((dir) => names.map((name) => join(dir, name))).find((at) => existsSync(at));
+}
+
+/** Shows a page to a browser that finds no host but this machine. */
+export async function visit(chromium: string, url: string): Promise<Visit> {
+  const dir = await mkdtemp(join(tmpdir(), 'belfry-browser-'));
+  const netLog = join(dir, 'net.json');
+  try {
+    const { stdout, stderr } = await promisify(execFile)(
+      chromium,
+      [
+        '--headless',
+        '--no-sandbox',
+        '--disable-gpu',
+        '--disable-background-networking',
+        '--disable-component-update',
+        '--no-first-run',
+        `--user-data-dir=${dir}`,
+        '--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1',
+        '--enable-logging=stderr',
+        `--log-net-log=${netLog}`,
+        '--virtual-time-budget=10000',
+        '--dump-dom',
+        url,
+      ],
+      { timeout: 120_000, maxBuffer: 64 * 1024 * 1024 },
+    );
+    const asked = [
+      ...(await readFile(netLog, 'utf8')).matchAll(/"url":"(?:https?|wss?):\/\/([^/:"]+)/g),
+    ];
+    return {
+      html: stdout,
+      complaints: stderr.split('\n').filter((line) => line.includes(':CONSOLE:')),
+      hosts: [...new Set(asked.map(([, host = '']) => host))].filter((host) => !ownHosts.has(host)),
+    };
+  } finally {
+    await rm(dir, { recursive: true, force: true, maxRetries: 5 });
+  }
+}
