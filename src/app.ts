@@ -20,12 +20,15 @@ import { createGiveBackStore } from './store/giveBacks.ts';
 import { createIdempotencyKeyStore } from './store/idempotencyKeys.ts';
 import { readInstallationId } from './store/installation.ts';
 import { createListener, type Notice } from './store/listener.ts';
+import { createTimerPages } from './store/listPages.ts';
+import { listSettings } from './store/listStatements.ts';
+import type { StoredStatus } from './store/listTimers.ts';
 import { readMigrations, schemaState } from './store/migrate.ts';
 import { openStore } from './store/open.ts';
 import { createOutcomeRecorder } from './store/outcomes.ts';
 import { ensurePartitions } from './store/partitions.ts';
 import { createProcessStore } from './store/processes.ts';
-import { createTimerReader, type StoredTimer } from './store/readTimers.ts';
+import { createTimerReader } from './store/readTimers.ts';
 import { createWakeUps } from './store/wakeUps.ts';
 import type { Logger } from './telemetry/log.ts';
 import { createMetrics } from './telemetry/metrics.ts';
@@ -47,6 +50,8 @@ type Undo = (() => Promise<unknown> | undefined | void)[];
 
 const heldBytesMax = 32 * 1024 * 1024;
 const connectTimeoutMaxMs = 10_000;
+/** Lists have connections of their own: no crowd of them may hold those of creates and claims. */
+const listConnectionsMax = 3;
 const outcomeDrainMs = 5_000;
 const closeWithinMs = 3_000;
 
@@ -95,6 +100,13 @@ async function start(
     statementTimeoutMs: Math.min(statementTimeoutMs, config.scheduler.heartbeatTtlMs),
   });
   undo.push(() => heartbeats.close());
+  const listDatabase = createDatabase({
+    ...connection,
+    connectionsMax: listConnectionsMax,
+    statementTimeoutMs,
+    settings: listSettings,
+  });
+  undo.push(() => listDatabase.close());
   const migrations = await readMigrations();
   const installationId = await readInstallationId(database);
   await ensurePartitions(database);
@@ -177,6 +189,14 @@ async function start(
     },
   });
 
+  const statusOf = (stored: StoredStatus) => {
+    const phase = scheduler.phaseOf(stored.timer.id);
+    const started =
+      stored.owner === lease.owner() ? phase === 'started' || phase === 'recording' : undefined;
+    return visibleStatus(stored, started);
+  };
+  const pages = createTimerPages({ database: listDatabase, statusOf });
+
   const answerRequests = () =>
     canceller
       .answerRequests()
@@ -244,11 +264,9 @@ async function start(
       async read(projectId, id) {
         const stored = await reader.read(projectId, id);
         if (stored === undefined) return undefined;
-        const phase = scheduler.phaseOf(id);
-        const started =
-          stored.owner === lease.owner() ? phase === 'started' || phase === 'recording' : undefined;
-        return { ...stored.timer, status: visibleStatus(stored, started) };
+        return { ...stored.timer, status: statusOf(stored) };
       },
+      list: pages.summaries,
       attempts: reader.attempts,
       cancel: canceller.cancel,
       rules: {
@@ -292,7 +310,7 @@ async function start(
  * `delivering` is not written anywhere. In the process that owns the timer it is known; elsewhere a
  * timer counts as being delivered once it is due and its owner lives.
  */
-function visibleStatus(stored: StoredTimer, startedHere: boolean | undefined): TimerStatus {
+function visibleStatus(stored: StoredStatus, startedHere: boolean | undefined): TimerStatus {
   const { timer, owner, ownerLapsedMs, dueInMs } = stored;
   if (owner === null) return timer.status;
   const started = startedHere ?? (dueInMs <= 0 && ownerLapsedMs !== null && ownerLapsedMs < 0);

@@ -78,15 +78,14 @@ const HeadersBody = Type.Record(
   Type.Union([Type.String(), Type.Array(Type.String())]),
 );
 
-export const TimerBody = Type.Object({
+/** What `TimerBody` and `TimerSummaryBody` have in common. */
+const stateFields = {
   id: Type.Integer(),
   time_left: Type.Number(),
   status: Type.String(),
   url: Type.String(),
   method: Type.String(),
   headers: nullable(HeadersBody),
-  body: Type.Optional(Type.String()),
-  body_base64: Type.Optional(Type.String()),
   append_id: Type.Boolean(),
   timeout: nullable(Type.Number()),
   retry: nullable(RetryBody),
@@ -98,8 +97,51 @@ export const TimerBody = Type.Object({
   next_attempt_at: nullable(Instant),
   finished_at: nullable(Instant),
   failure_code: nullable(Type.String()),
+};
+
+export const TimerBody = Type.Object({
+  ...stateFields,
+  body: Type.Optional(Type.String()),
+  body_base64: Type.Optional(Type.String()),
   attempts: Type.Array(AttemptBody),
 });
+
+/** A timer in a list: without its body and its attempts. */
+export const TimerSummaryBody = Type.Object({
+  ...stateFields,
+  version: Type.Integer(),
+  key: nullable(Type.String()),
+  attempt_count: Type.Integer(),
+  body_bytes: nullable(Type.Integer()),
+});
+
+export const TimerListBody = Type.Object({
+  timers: Type.Array(TimerSummaryBody),
+  next: nullable(Type.String()),
+});
+
+/** Which timers are meant. Read by core/timerFilter.ts, which says what each field takes. */
+const filterFields = {
+  status: Type.Unknown(),
+  label: Type.Unknown(),
+  host: Type.Unknown(),
+  key: Type.Unknown(),
+  url_prefix: Type.Unknown(),
+  due_after: Type.Unknown(),
+  due_before: Type.Unknown(),
+  created_after: Type.Unknown(),
+  created_before: Type.Unknown(),
+};
+
+export const TimerListQuery = Type.Object(
+  {
+    ...filterFields,
+    order: Type.Unknown(),
+    limit: Type.Unknown(),
+    cursor: Type.Unknown(),
+  },
+  { additionalProperties: false, required: [] },
+);
 
 export const CancelledTimerBody = Type.Object({
   id: Type.Integer(),

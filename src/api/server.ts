@@ -3,6 +3,7 @@ import { BelfryError, errorCatalogue } from '../core/errors.ts';
 import type { Logger } from '../telemetry/log.ts';
 import { asBelfryError, problemContentType, problemOf, retryAfterSeconds } from './problem.ts';
 import { batchRoutes, linesTypes } from './routes/batch.ts';
+import { listRoutes, type ListService } from './routes/lists.ts';
 import { operationRoutes, type Operations } from './routes/operations.ts';
 import { timerRoutes, type TimerService } from './routes/timers.ts';
 
@@ -20,7 +21,7 @@ const requestTimeoutMs = 30_000;
  * The HTTP API as a Fastify instance, not listening yet: tests call `inject`, app.ts `listen`.
  */
 export function createServer(options: {
-  timers: TimerService;
+  timers: TimerService & ListService;
   operations: Operations;
   bodyBytesMax: number;
   batchBytesMax: number;
@@ -103,6 +104,7 @@ export function createServer(options: {
   });
 
   timerRoutes(server, timers);
+  listRoutes(server, timers);
   batchRoutes(server, timers, { bodyBytesMax, batchBytesMax });
   operationRoutes(server, operations);
   return server;

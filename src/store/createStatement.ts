@@ -105,6 +105,16 @@ const otherColumns: readonly Column[] = [
     encode: (timers) => textArray(timers.map((timer) => json(timer.retry))),
   },
   {
+    name: 'metadata',
+    type: 'jsonb',
+    stored: true,
+    encode: (timers) => textArray(timers.map((timer) => json(timer.metadata))),
+  },
+];
+
+/** Apart, because each of them gets a row of its own besides. */
+const labelColumns: readonly Column[] = [
+  {
     name: 'labels',
     type: 'jsonb',
     stored: true,
@@ -113,17 +123,12 @@ const otherColumns: readonly Column[] = [
       'CASE WHEN i.labels IS NOT NULL THEN ARRAY(SELECT jsonb_array_elements_text(i.labels)) END',
     encode: (timers) => textArray(timers.map((timer) => json(timer.labels))),
   },
-  {
-    name: 'metadata',
-    type: 'jsonb',
-    stored: true,
-    encode: (timers) => textArray(timers.map((timer) => json(timer.metadata))),
-  },
 ];
 
 interface CreateStatement {
   readonly statement: Statement;
   readonly columns: readonly Column[];
+  readonly isKeyed: boolean;
 }
 
 /**
@@ -133,11 +138,14 @@ interface CreateStatement {
  *
  * With keys, a timer is inserted only if its key was free (or its window is over): a key that another
  * transaction is about to take is waited for. The ids of those that won their key are answered too.
+ *
+ * With labels, those of the timers really inserted become rows by which they are listed.
  */
 function createStatement(name: string, columns: readonly Column[]): CreateStatement {
   const stored = columns.filter((column) => column.stored);
   const hasExpiry = columns.some(({ name }) => name === 'expires_after_ms');
   const isKeyed = columns.some(({ name }) => name === 'key');
+  const isLabelled = columns.some(({ name }) => name === 'labels');
   const into = ['id', ...stored.map(({ name }) => name), ...(hasExpiry ? ['expires_at'] : [])];
   const from = ['i.id', ...stored.map(({ name, expression }) => expression ?? `i.${name}`)];
   const expiry = "d.due_at + i.expires_after_ms * interval '1 millisecond'";
@@ -161,6 +169,10 @@ function createStatement(name: string, columns: readonly Column[]): CreateStatem
       - $${columns.length + 5}::float8 * interval '1 millisecond'
   RETURNING k.timer_id
 ), `;
+  const labelled = `, labelled AS (
+  INSERT INTO belfry.timer_labels (project_id, label, timer_id)
+  SELECT project_id, label, id FROM inserted, unnest(labels) AS label
+)`;
   const text = `
 WITH base AS (
   SELECT date_trunc('milliseconds', statement_timestamp() + interval '999 microseconds') AS at,
@@ -170,28 +182,39 @@ WITH base AS (
   SELECT d.due_at, d.due_at, base.at,
     CASE WHEN ${near} THEN $1::bigint END, CASE WHEN ${near} THEN $2::bigint END,
     ${[...from, ...(hasExpiry ? [expiry] : [])].join(', ')}
-  ${rows}${isKeyed ? 'WHERE i.key IS NULL OR i.id IN (SELECT timer_id FROM won)' : ''}
-)
+  ${rows}${isKeyed ? 'WHERE i.key IS NULL OR i.id IN (SELECT timer_id FROM won)' : ''}${
+    isLabelled ? ' RETURNING id, project_id, labels' : ''
+  }
+)${isLabelled ? labelled : ''}
 SELECT (extract(epoch FROM at) * 1000)::bigint, owner_lives,
   ${isKeyed ? "(SELECT string_agg(timer_id::text, ',') FROM won)" : 'NULL'} FROM base`;
-  return { statement: { name, text }, columns };
+  return { statement: { name, text }, columns, isKeyed };
 }
 
 /** For timers that say no more than where and when, as most do: half the arrays. */
-export const createPlain = createStatement('create_timers', plainColumns);
-/** For all. */
-export const createAny = createStatement('create_full_timers', [...plainColumns, ...otherColumns]);
-
+const plain = createStatement('create_timers', plainColumns);
+const fullColumns = [...plainColumns, ...otherColumns];
+const full = createStatement('create_full_timers', fullColumns);
+const labelledColumns = [...fullColumns, ...labelColumns];
+const labelled = createStatement('create_labelled_timers', labelledColumns);
 /** For flushes in which some have an idempotency key; after the columns, the window in ms. */
-export const createKeyed = createStatement('create_keyed_timers', [
-  ...plainColumns,
-  ...otherColumns,
+const keyed = createStatement('create_keyed_timers', [...fullColumns, ...keyColumns]);
+const keyedAndLabelled = createStatement('create_keyed_labelled_timers', [
+  ...labelledColumns,
   ...keyColumns,
 ]);
 
-/** Whether `createPlain` keeps all that a timer says. */
-export function isPlain(timer: NewTimer): boolean {
-  const { request, retry, labels, metadata, expiresAfterMs } = timer;
+/** The least that keeps all that these say. */
+export function createStatementFor(timers: readonly NewTimer[]): CreateStatement {
+  const hasLabels = timers.some((timer) => timer.labels !== null);
+  if (timers.some(({ idempotencyKey }) => idempotencyKey !== null)) {
+    return hasLabels ? keyedAndLabelled : keyed;
+  }
+  if (hasLabels) return labelled;
+  return timers.every(isPlain) ? plain : full;
+}
+
+function isPlain({ request, retry, metadata, expiresAfterMs }: NewTimer): boolean {
   const { timeoutMs, method, headers, body } = request;
   return (
     method === 'POST' &&
@@ -200,7 +223,6 @@ export function isPlain(timer: NewTimer): boolean {
     headers === null &&
     body === null &&
     retry === null &&
-    labels === null &&
     metadata === null
   );
 }

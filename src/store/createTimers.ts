@@ -4,7 +4,7 @@ import type { TimerId } from '../core/ids.ts';
 import { numberArray } from './arrayLiteral.ts';
 import { createBatcher, type Batcher } from './batcher.ts';
 import { bodyInlineMax, claimedBytes } from './claim.ts';
-import { createAny, createKeyed, createPlain, isPlain } from './createStatement.ts';
+import { createStatementFor } from './createStatement.ts';
 import { refusal, type Database } from './database.ts';
 import { createIdempotencyKeyStore, type AnsweredKey } from './idempotencyKeys.ts';
 import { createIdStock } from './idStock.ts';
@@ -185,9 +185,7 @@ async function insert(options: {
   idempotencyWindowMs: number;
 }): Promise<Inserted> {
   const { database, timers, ids, reservation, idempotencyWindowMs } = options;
-  const isKeyed = timers.some(hasKey);
-  const unkeyed = timers.every(isPlain) ? createPlain : createAny;
-  const { statement, columns } = isKeyed ? createKeyed : unkeyed;
+  const { statement, columns, isKeyed } = createStatementFor(timers);
   const rows = await database.query<[number, boolean, string | null]>(statement, [
     reservation?.owner ?? null,
     reservation?.claim ?? null,
