@@ -14,11 +14,22 @@ import { create } from './scenarios/create.ts';
 import { drain } from './scenarios/drain.ts';
 import { emptyPoll } from './scenarios/emptyPoll.ts';
 import { lateness } from './scenarios/lateness.ts';
+import { listing } from './scenarios/lists.ts';
 import { pending } from './scenarios/pending.ts';
 import { snapshot } from './scenarios/snapshot.ts';
 import type { SinkHandlers, SinkKind } from './sink.ts';
 
-const SCENARIOS = [create, bulk, lateness, burst, drain, emptyPoll, snapshot, pending] as const;
+const SCENARIOS = [
+  create,
+  bulk,
+  lateness,
+  burst,
+  drain,
+  emptyPoll,
+  snapshot,
+  pending,
+  listing,
+] as const;
 
 const { values: options, positionals } = parseArgs({
   allowPositionals: true,

@@ -2,7 +2,6 @@ import { createReadiness } from './api/readiness.ts';
 import { createServer } from './api/server.ts';
 import type { Config } from './config.ts';
 import { machineClock } from './core/clock.ts';
-import type { TimerId } from './core/ids.ts';
 import type { TimerStatus } from './core/timer.ts';
 import { createAddressGuard } from './delivery/addressGuard.ts';
 import { createDeliverer } from './delivery/deliverer.ts';
@@ -25,13 +24,16 @@ import { createGiveBackStore } from './store/giveBacks.ts';
 import { createIdempotencyKeyStore } from './store/idempotencyKeys.ts';
 import { readInstallationId } from './store/installation.ts';
 import { createListener, type Notice } from './store/listener.ts';
+import { createTimerPages } from './store/listPages.ts';
+import { listSettings } from './store/listStatements.ts';
+import type { StoredStatus } from './store/listTimers.ts';
 import { readMigrations, schemaState } from './store/migrate.ts';
 import { createNamedTimerStore } from './store/namedTimers.ts';
 import { openStore } from './store/open.ts';
 import { createOutcomeRecorder } from './store/outcomes.ts';
 import { ensurePartitions } from './store/partitions.ts';
 import { createProcessStore } from './store/processes.ts';
-import { createTimerReader, type StoredTimer } from './store/readTimers.ts';
+import { createTimerReader } from './store/readTimers.ts';
 import { createRetentionStore } from './store/retention.ts';
 import { createTimerReviver } from './store/retryTimers.ts';
 import { createWakeUps } from './store/wakeUps.ts';
@@ -55,6 +57,8 @@ type Undo = (() => Promise<unknown> | undefined | void)[];
 
 const heldBytesMax = 32 * 1024 * 1024;
 const connectTimeoutMaxMs = 10_000;
+/** Lists have connections of their own: no crowd of them may hold those of creates and claims. */
+const listConnectionsMax = 3;
 const outcomeDrainMs = 5_000;
 const closeWithinMs = 3_000;
 /** What a chore's step may take beside its statement: connecting, above all. */
@@ -105,6 +109,13 @@ async function start(
     statementTimeoutMs: Math.min(statementTimeoutMs, config.scheduler.heartbeatTtlMs),
   });
   undo.push(() => heartbeats.close());
+  const listDatabase = createDatabase({
+    ...connection,
+    connectionsMax: listConnectionsMax,
+    statementTimeoutMs,
+    settings: listSettings,
+  });
+  undo.push(() => listDatabase.close());
   const migrations = await readMigrations();
   const installationId = await readInstallationId(database);
   await ensurePartitions(database, config.retention);
@@ -200,6 +211,14 @@ async function start(
     },
   });
 
+  const statusOf = (stored: StoredStatus) => {
+    const phase = scheduler.phaseOf(stored.timer.id);
+    const started =
+      stored.owner === lease.owner() ? phase === 'started' || phase === 'recording' : undefined;
+    return visibleStatus(stored, started);
+  };
+  const pages = createTimerPages({ database: listDatabase, statusOf });
+
   const answerRequests = () =>
     changer
       .answerRequests()
@@ -276,14 +295,6 @@ async function start(
     return { url: undefined, embeddedDataDir: store.embeddedDataDir };
   }
 
-  const readVisible = async (projectId: number, id: TimerId) => {
-    const stored = await reader.read(projectId, id);
-    if (stored === undefined) return undefined;
-    const phase = scheduler.phaseOf(id);
-    const started =
-      stored.owner === lease.owner() ? phase === 'started' || phase === 'recording' : undefined;
-    return { ...stored.timer, status: visibleStatus(stored, started) };
-  };
   const server = createServer({
     timers: {
       async create(timer) {
@@ -296,7 +307,12 @@ async function start(
         if (result.kind === 'created') metrics.created.inc();
         return result;
       },
-      read: readVisible,
+      async read(projectId, id) {
+        const stored = await reader.read(projectId, id);
+        if (stored === undefined) return undefined;
+        return { ...stored.timer, status: statusOf(stored) };
+      },
+      list: pages.summaries,
       attempts: reader.attempts,
       find: named.find,
       cancel: changes.cancel,
@@ -345,7 +361,7 @@ async function start(
  * `delivering` is not written anywhere. In the process that owns the timer it is known; elsewhere a
  * timer counts as being delivered once it is due and its owner lives.
  */
-function visibleStatus(stored: StoredTimer, startedHere: boolean | undefined): TimerStatus {
+function visibleStatus(stored: StoredStatus, startedHere: boolean | undefined): TimerStatus {
   const { timer, owner, ownerLapsedMs, dueInMs } = stored;
   if (owner === null) return timer.status;
   const started = startedHere ?? (dueInMs <= 0 && ownerLapsedMs !== null && ownerLapsedMs < 0);

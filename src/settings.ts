@@ -110,7 +110,7 @@ const databaseSettings = {
   DATABASE_POOL_SIZE: setting(
     take.wholeNumber(4, 200),
     '10',
-    'Connections to the database that a process opens at the most.',
+    'Connections to the database that a process opens at the most, beside one for its heartbeat, one to listen and three for lists.',
   ),
   DATABASE_STATEMENT_TIMEOUT: setting(
     take.decimal(1, 600, seconds),

@@ -3,7 +3,14 @@ import { bodyText } from '../core/bodyText.ts';
 import { instantText } from '../core/instant.ts';
 import type { RetryPolicy } from '../core/retryPolicy.ts';
 import type { TimerId } from '../core/ids.ts';
-import type { Attempt, AttemptWithResponse, NewTimer, Timer } from '../core/timer.ts';
+import type {
+  Attempt,
+  AttemptWithResponse,
+  NewTimer,
+  Timer,
+  TimerState,
+  TimerSummary,
+} from '../core/timer.ts';
 
 /** What is known of a timer once it is created. Instants in milliseconds of the Unix epoch. */
 export interface CreatedTimer {
@@ -32,6 +39,23 @@ export function createdTimerBody(
 
 /** A timer as the API shows it: schemas/timer.ts, TimerBody. */
 export function timerBody(timer: Timer) {
+  return {
+    ...stateFields(timer),
+    ...bodyFields(timer.request.body),
+    attempts: timer.attempts.map(attemptBody),
+  };
+}
+
+/** A timer in a list: schemas/timer.ts, TimerSummaryBody. */
+export function timerSummaryBody(timer: TimerSummary) {
+  return {
+    ...stateFields(timer),
+    attempt_count: timer.attemptCount,
+    body_bytes: timer.bodyBytes,
+  };
+}
+
+function stateFields(timer: TimerState) {
   const { request, retry } = timer;
   return {
     id: timer.id,
@@ -42,7 +66,6 @@ export function timerBody(timer: Timer) {
     url: request.url,
     method: request.method,
     headers: request.headers,
-    ...bodyFields(request.body),
     append_id: request.appendId,
     timeout: request.timeoutMs === null ? null : request.timeoutMs / 1_000,
     retry: retry === null ? null : retryBody(retry),
@@ -54,7 +77,6 @@ export function timerBody(timer: Timer) {
     next_attempt_at: instant(timer.nextAtMs),
     finished_at: instant(timer.finishedAtMs),
     failure_code: timer.failureCode,
-    attempts: timer.attempts.map(attemptBody),
   };
 }
 

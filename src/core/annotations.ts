@@ -21,12 +21,15 @@ export function parseLabels(value: unknown): readonly string[] | null {
   if (labels.length < value.length || new Set(labels).size < labels.length) {
     throw invalidField('labels', takes);
   }
-  for (const label of labels) {
-    // eslint-disable-next-line no-control-regex
-    const isOdd = !label.isWellFormed() || /[\u0000-\u001f\u007f]/.test(label);
-    if (label === '' || label.length > labelLengthMax || isOdd) throw invalidField('labels', takes);
-  }
+  if (!labels.every(isLabel)) throw invalidField('labels', takes);
   return labels.length === 0 ? null : labels;
+}
+
+/** Whether a timer may bear this label. */
+export function isLabel(text: string): boolean {
+  // eslint-disable-next-line no-control-regex
+  const isOdd = !text.isWellFormed() || /[\u0000-\u001f\u007f]/.test(text);
+  return text !== '' && text.length <= labelLengthMax && !isOdd;
 }
 
 /**

@@ -1,5 +1,6 @@
 import { parseIsoDurationMs, secondsToMs } from './duration.ts';
 import { invalidField } from './errors.ts';
+import { parseInstant } from './instant.ts';
 
 /** When a timer is due: so long after its commit, or at an instant (Unix epoch). */
 export type Due =
@@ -20,7 +21,6 @@ export const horizonMs = 100 * 365.25 * 86_400_000;
 
 const clockFields = ['hours', 'minutes', 'seconds'] as const;
 const clockFieldMs = { hours: 3_600_000, minutes: 60_000, seconds: 1_000 };
-const rfc3339 = /^(\d{4}-\d{2}-\d{2})[Tt ](\d{2}:\d{2}:\d{2})(?:\.(\d+))?([Zz]|[+-]\d{2}:\d{2})$/;
 
 /** Whether a request says when at all. */
 export function saysWhen(fields: DueFields): boolean {
@@ -85,26 +85,9 @@ export function parseSpan(field: string, value: unknown): number {
 }
 
 function parseDueAt(value: unknown, nowMs: number): Due {
-  const takes =
-    'must be an RFC 3339 timestamp with an offset, such as "2030-01-31T12:00:00.250Z" or "2030-01-31T12:00:00+02:00"';
-  const match = typeof value === 'string' && value.length <= 64 ? rfc3339.exec(value) : null;
-  if (match === null) throw invalidField('due_at', takes);
-  const [, day = '', time = '', fraction = '', offset = ''] = match;
-  const wholeSecondMs = Date.parse(`${day}T${time}${offset.toUpperCase()}`);
-  if (Number.isNaN(wholeSecondMs) || !isCalendarDay(day) || time.startsWith('24')) {
-    throw invalidField('due_at', takes);
-  }
-  // Digits finer than a millisecond round up: never early.
-  const dueAtMs = wholeSecondMs + (fraction === '' ? 0 : secondsToMs(Number(`0.${fraction}`)));
+  const dueAtMs = parseInstant('due_at', value);
   if (dueAtMs - nowMs > horizonMs) {
     throw invalidField('due_at', 'must be at most 100 years ahead');
   }
   return { kind: 'at', dueAtMs };
-}
-
-function isCalendarDay(day: string): boolean {
-  // Every month has these (and `Date.parse` has refused a 00).
-  if (day.slice(-2) <= '28') return true;
-  const midnight = new Date(`${day}T00:00:00Z`);
-  return !Number.isNaN(midnight.getTime()) && midnight.toISOString().startsWith(day);
 }

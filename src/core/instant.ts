@@ -1,3 +1,6 @@
+import { secondsToMs } from './duration.ts';
+import { invalidField } from './errors.ts';
+
 const dayMs = 86_400_000;
 const twoDigits = Array.from({ length: 60 }, (_, number) => String(number).padStart(2, '0'));
 
@@ -22,4 +25,34 @@ export function instantText(ms: number): string {
   const hour = Math.floor(minute / 60);
   const time = `${twoDigits[hour]}:${twoDigits[minute % 60]}:${twoDigits[second % 60]}`;
   return `${lastDate}${time}.${String(inDayMs % 1_000).padStart(3, '0')}Z`;
+}
+
+/** The last millisecond of the year 9999, behind which RFC 3339 has no instants. */
+export const instantMaxMs = 253_402_300_799_999;
+
+const rfc3339 = /^(\d{4}-\d{2}-\d{2})[Tt ](\d{2}:\d{2}:\d{2})(?:\.(\d+))?([Zz]|[+-]\d{2}:\d{2})$/;
+
+/**
+ * Reads an RFC 3339 timestamp into milliseconds of the Unix epoch. Digits finer than a millisecond
+ * round up: never early.
+ * @throws BelfryError `validation_failed` that names the field.
+ */
+export function parseInstant(field: string, value: unknown): number {
+  const takes =
+    'must be an RFC 3339 timestamp with an offset, such as "2030-01-31T12:00:00.250Z" or "2030-01-31T12:00:00+02:00"';
+  const match = typeof value === 'string' && value.length <= 64 ? rfc3339.exec(value) : null;
+  if (match === null) throw invalidField(field, takes);
+  const [, day = '', time = '', fraction = '', offset = ''] = match;
+  const wholeSecondMs = Date.parse(`${day}T${time}${offset.toUpperCase()}`);
+  if (Number.isNaN(wholeSecondMs) || !isCalendarDay(day) || time.startsWith('24')) {
+    throw invalidField(field, takes);
+  }
+  return wholeSecondMs + (fraction === '' ? 0 : secondsToMs(Number(`0.${fraction}`)));
+}
+
+function isCalendarDay(day: string): boolean {
+  // Every month has these (and `Date.parse` has refused a 00).
+  if (day.slice(-2) <= '28') return true;
+  const midnight = new Date(`${day}T00:00:00Z`);
+  return !Number.isNaN(midnight.getTime()) && midnight.toISOString().startsWith(day);
 }

@@ -44,8 +44,21 @@ export interface NewTimer extends TimerContent {
   readonly idempotencyKey: IdempotencyKey | null;
 }
 
-/** A timer as it is read back. Instants are milliseconds of the Unix epoch. */
-export interface Timer {
+/** A timer as it is read back, whole. */
+export interface Timer extends TimerState {
+  readonly request: TimerRequest;
+  readonly attempts: readonly Attempt[];
+}
+
+/** A timer as lists show it: of the body only how long it is, of the attempts how many. */
+export interface TimerSummary extends TimerState {
+  readonly attemptCount: number;
+  /** Null for none. */
+  readonly bodyBytes: number | null;
+}
+
+/** What is common to both. Instants are milliseconds of the Unix epoch. */
+export interface TimerState {
   readonly id: TimerId;
   readonly projectId: number;
   /** Counts what callers have changed of it, from 1. */
@@ -53,7 +66,7 @@ export interface Timer {
   /** Its name; null for none. */
   readonly key: string | null;
   readonly status: TimerStatus;
-  readonly request: TimerRequest;
+  readonly request: Omit<TimerRequest, 'body'>;
   readonly retry: RetryPolicy | null;
   readonly labels: readonly string[] | null;
   readonly metadata: Json;
@@ -66,7 +79,6 @@ export interface Timer {
   readonly failureCode: FailureCode | null;
   /** Seconds-to-be: milliseconds until due by the database's clock, never negative, 0 when finished. */
   readonly timeLeftMs: number;
-  readonly attempts: readonly Attempt[];
 }
 
 /** One attempt as it was kept. For a lost one only number and code are known. */

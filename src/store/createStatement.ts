@@ -116,6 +116,16 @@ const otherContent: readonly Column<TimerContent>[] = [
     encode: (timers) => textArray(timers.map((timer) => json(timer.retry))),
   },
   {
+    name: 'metadata',
+    type: 'jsonb',
+    stored: true,
+    encode: (timers) => textArray(timers.map((timer) => json(timer.metadata))),
+  },
+];
+
+/** Apart, because each of them gets a row of its own besides. */
+const labelContent: readonly Column<TimerContent>[] = [
+  {
     name: 'labels',
     type: 'jsonb',
     stored: true,
@@ -124,16 +134,14 @@ const otherContent: readonly Column<TimerContent>[] = [
       'CASE WHEN i.labels IS NOT NULL THEN ARRAY(SELECT jsonb_array_elements_text(i.labels)) END',
     encode: (timers) => textArray(timers.map((timer) => json(timer.labels))),
   },
-  {
-    name: 'metadata',
-    type: 'jsonb',
-    stored: true,
-    encode: (timers) => textArray(timers.map((timer) => json(timer.metadata))),
-  },
 ];
 
 /** All that a caller says of a timer, apart from when it is due. */
-export const contentColumns: readonly Column<TimerContent>[] = [...plainContent, ...otherContent];
+export const contentColumns: readonly Column<TimerContent>[] = [
+  ...plainContent,
+  ...otherContent,
+  ...labelContent,
+];
 
 export interface CreateStatement {
   readonly statement: Statement;
@@ -153,6 +161,8 @@ export interface CreateStatement {
  *
  * With names, a timer is inserted only if no live timer of its project has its name once those of
  * the timers in the last parameter are taken from them.
+ *
+ * With labels, those of the timers really inserted become rows by which they are listed.
  */
 function createStatement(name: string, columns: readonly Column[]): CreateStatement {
   const stored = columns.filter((column) => column.stored);
@@ -160,6 +170,7 @@ function createStatement(name: string, columns: readonly Column[]): CreateStatem
   const isKeyed = columns.some(({ name }) => name === 'idempotency_key');
   const isNamed = columns.includes(nameColumn);
   const isConditional = isKeyed || isNamed;
+  const isLabelled = columns.some(({ name }) => name === 'labels');
   const into = ['id', ...stored.map(({ name }) => name), ...(hasExpiry ? ['expires_at'] : [])];
   const from = ['i.id', ...stored.map(({ name, expression }) => expression ?? `i.${name}`)];
   const expiry = "d.due_at + i.expires_after_ms * interval '1 millisecond'";
@@ -192,6 +203,10 @@ function createStatement(name: string, columns: readonly Column[]): CreateStatem
   WHERE t.id = i.id AND t.project_id = i.project_id AND t.key = i.key
   RETURNING t.id
 ), `;
+  const labelRows = `, labelled AS (
+  INSERT INTO belfry.timer_labels (project_id, label, timer_id)
+  SELECT project_id, label, id FROM inserted, unnest(labels) AS label
+)`;
   const text = `
 WITH base AS (
   SELECT date_trunc('milliseconds', statement_timestamp() + interval '999 microseconds') AS at,
@@ -204,38 +219,40 @@ WITH base AS (
   ${rows}${isKeyed ? 'WHERE i.idempotency_key IS NULL OR i.id IN (SELECT timer_id FROM won)' : ''}
   ${isNamed ? 'WHERE (SELECT count(*) FROM freed) >= 0 ORDER BY i.project_id, i.key' : ''}
   ${isNamed ? 'ON CONFLICT (project_id, key) WHERE key IS NOT NULL DO NOTHING' : ''}
-  ${isConditional ? 'RETURNING id' : ''}
-)
+  ${isConditional || isLabelled ? 'RETURNING id, project_id, labels' : ''}
+)${isLabelled ? labelRows : ''}
 SELECT (extract(epoch FROM at) * 1000)::bigint, owner_lives,
   ${isConditional ? "(SELECT string_agg(id::text, ',') FROM inserted)" : 'NULL'} FROM base`;
   return { statement: { name, text }, columns, isConditional };
 }
 
 /** For timers that say no more than where and when, as most do: half the arrays. */
-export const createPlain = createStatement('create_timers', [...placeColumns, ...plainContent]);
-/** For all. */
-export const createAny = createStatement('create_full_timers', [
-  ...placeColumns,
-  ...contentColumns,
-]);
-
+const plain = createStatement('create_timers', [...placeColumns, ...plainContent]);
+const fullColumns = [...placeColumns, ...plainContent, ...otherContent];
+const full = createStatement('create_full_timers', fullColumns);
+const labelledColumns = [...fullColumns, ...labelContent];
+const labelled = createStatement('create_labelled_timers', labelledColumns);
 /** For flushes in which some have an idempotency key; after the columns, the window in ms. */
-export const createKeyed = createStatement('create_keyed_timers', [
-  ...placeColumns,
-  ...contentColumns,
+const keyed = createStatement('create_keyed_timers', [...fullColumns, ...keyColumns]);
+const keyedAndLabelled = createStatement('create_keyed_labelled_timers', [
+  ...labelledColumns,
   ...keyColumns,
 ]);
 
 /** For timers by name; after the columns, the timers whose names they take over (null for none). */
-export const createNamed = createStatement('create_named_timers', [
-  ...placeColumns,
-  ...contentColumns,
-  nameColumn,
-]);
+export const createNamed = createStatement('create_named_timers', [...labelledColumns, nameColumn]);
 
-/** Whether `createPlain` keeps all that a timer says. */
-export function isPlain(timer: NewTimer): boolean {
-  const { request, retry, labels, metadata, expiresAfterMs } = timer;
+/** The least that keeps all that these, which have no names, say. */
+export function createStatementFor(timers: readonly NewTimer[]): CreateStatement {
+  const hasLabels = timers.some((timer) => timer.labels !== null);
+  if (timers.some(({ idempotencyKey }) => idempotencyKey !== null)) {
+    return hasLabels ? keyedAndLabelled : keyed;
+  }
+  if (hasLabels) return labelled;
+  return timers.every(isPlain) ? plain : full;
+}
+
+function isPlain({ request, retry, metadata, expiresAfterMs }: NewTimer): boolean {
   const { timeoutMs, method, headers, body } = request;
   return (
     method === 'POST' &&
@@ -244,7 +261,6 @@ export function isPlain(timer: NewTimer): boolean {
     headers === null &&
     body === null &&
     retry === null &&
-    labels === null &&
     metadata === null
   );
 }

@@ -1,7 +1,7 @@
 import { BelfryError } from '../core/errors.ts';
 import type { NewTimer, TimerContent } from '../core/timer.ts';
 import { createBatcher, type Batcher } from './batcher.ts';
-import { createAny, createKeyed, createPlain, isPlain } from './createStatement.ts';
+import { createStatementFor } from './createStatement.ts';
 import type { Database } from './database.ts';
 import { createIdempotencyKeyStore, type AnsweredKey } from './idempotencyKeys.ts';
 import { createTimerInserter, type CreatedTimer, type NearTimers } from './insertTimers.ts';
@@ -22,14 +22,13 @@ export function createTimerCreator(options: {
 
   async function flush(timers: readonly NewTimer[]): Promise<(CreatedTimer | BelfryError)[]> {
     if (!timers.some(hasKey)) {
-      const inserted = await inserter.insert(
-        timers.every(isPlain) ? createPlain : createAny,
-        timers,
-      );
+      const inserted = await inserter.insert(createStatementFor(timers), timers);
       return inserted.filter((timer) => timer !== undefined);
     }
     const firsts = firstOfEachKey(timers);
-    const inserted = await inserter.insert(createKeyed, firsts, [idempotencyWindowMs]);
+    const inserted = await inserter.insert(createStatementFor(firsts), firsts, [
+      idempotencyWindowMs,
+    ]);
     const created = new Map(firsts.map((timer, index) => [timer, inserted[index]] as const));
     const answered = await answersOf(timers.filter((timer) => created.get(timer) === undefined));
     return timers.map((timer) => created.get(timer) ?? answerAgain(timer, answered));

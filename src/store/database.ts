@@ -14,6 +14,8 @@ export interface DatabaseOptions {
   readonly connectionsMax: number;
   /** A statement is given up on the server after this, and on our side a second later. */
   readonly statementTimeoutMs: number;
+  /** Server settings of these connections over our own, by name. */
+  readonly settings?: Readonly<Record<string, string>>;
 }
 
 /**
@@ -54,6 +56,13 @@ export function createDatabase(options: DatabaseOptions): Database {
   pool.on('error', () => undefined);
   pool.on('connect', (client) => client.on('error', () => undefined));
 
+  // A pooler takes no settings with a connection, and another's transaction must not find ours.
+  const localSettings = options.transactionPooler
+    ? Object.entries(options.settings ?? {})
+        .map(([name, value]) => `SET LOCAL ${name} = '${value}'`)
+        .join('; ')
+    : '';
+
   async function checkedOut<Result>(
     what: string,
     run: (client: pg.PoolClient) => Promise<Result>,
@@ -83,12 +92,14 @@ export function createDatabase(options: DatabaseOptions): Database {
       values: readonly unknown[] = [],
     ) =>
       checkedOut(statement.name, async (client) => {
-        const result = await client.query<Row & unknown[]>({
-          text: statement.text,
-          values: [...values],
-          rowMode: 'array',
-          ...(options.transactionPooler ? {} : { name: statement.name }),
-        });
+        const run = () =>
+          client.query<Row & unknown[]>({
+            text: statement.text,
+            values: [...values],
+            rowMode: 'array',
+            ...(options.transactionPooler ? {} : { name: statement.name }),
+          });
+        const result = await (localSettings === '' ? run() : withLocal(client, localSettings, run));
         return result.rows;
       }),
     session: (run) =>
@@ -104,9 +115,25 @@ export function createDatabase(options: DatabaseOptions): Database {
   };
 }
 
+async function withLocal<Result>(
+  client: pg.ClientBase,
+  settings: string,
+  run: () => Promise<Result>,
+): Promise<Result> {
+  await client.query(`BEGIN; ${settings}`);
+  try {
+    const result = await run();
+    await client.query('COMMIT');
+    return result;
+  } catch (err) {
+    await client.query('ROLLBACK').catch(() => undefined);
+    throw err;
+  }
+}
+
 /** The driver's settings for one connection, shared by the pool and single connections. */
 export function connectionConfig(
-  options: Pick<DatabaseOptions, 'url' | 'transactionPooler' | 'statementTimeoutMs'>,
+  options: Pick<DatabaseOptions, 'url' | 'transactionPooler' | 'statementTimeoutMs' | 'settings'>,
 ): pg.ClientConfig {
   return {
     connectionString: options.url,
@@ -124,6 +151,7 @@ export function connectionConfig(
             '-c timezone=UTC',
             '-c datestyle=ISO',
             String.raw`-c default_transaction_isolation=read\ committed`,
+            ...Object.entries(options.settings ?? {}).map(([name, value]) => `-c ${name}=${value}`),
           ].join(' '),
         }),
   };

@@ -196,6 +196,9 @@ test('every documented status of every route is given by the real service, and n
   await call('DELETE', `/timers/${String(again['id'])}`);
   await call('POST', `/timers/${String(again['id'])}/retry`);
 
+  await call('GET', '/timers');
+  await call('GET', '/timers?limit=0');
+
   const named = '/timers/by-key/a';
   for (const method of ['GET', 'DELETE']) {
     await call(method, named);
@@ -249,6 +252,7 @@ test('every documented status of every route is given by the real service, and n
     await call('POST', `${timer}/retry`);
     for (const method of ['GET', 'DELETE']) await call(method, named);
     await call('PUT', named, { url });
+    await call('GET', '/timers');
     await call('GET', '/ready');
   } finally {
     await sql(admin, `ALTER DATABASE ${name} WITH ALLOW_CONNECTIONS true`);

@@ -49,6 +49,9 @@ async function exercise(one: TestApp, two: TestApp, receiver: Receiver): Promise
     });
   }
   assert.ok(!receiver.arrivals.some(({ path }) => path.startsWith('/cancelled')));
+  const { status, body } = await two.get('/timers?status=finished&limit=500');
+  assert.equal(status, 200, JSON.stringify(body));
+  assert.ok(Array.isArray(body['timers']) && body['timers'].length === 202);
 }
 
 test('behind a transaction pooler alone: migrates, fires and cancels, by polling, and /ready says so', async (t) => {

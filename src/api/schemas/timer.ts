@@ -71,48 +71,53 @@ export const failureCodes = [
   'attempts_lost',
 ] as const satisfies readonly FailureCode[];
 
+/** What a timer and its summary have in common. */
+const stateFields = {
+  id,
+  version: Type.Integer({
+    minimum: 1,
+    description: 'Counts what callers have changed of it, from 1: its ETag.',
+  }),
+  key: nullable(Type.String({ description: 'Its name, when it was put by one; null for none.' })),
+  time_left: timeLeft,
+  status: statusWord,
+  url,
+  method: wordOf(httpMethods, { description: 'Method of the call.' }),
+  headers: nullable(
+    Type.Record(Type.String(), Type.Union([Type.String(), Type.Array(Type.String())]), {
+      description: 'Headers of the call by their names in lower case; null for none.',
+    }),
+  ),
+  append_id: Type.Boolean({ description: 'Whether the id follows the path of url.' }),
+  timeout: nullable(
+    Type.Number({
+      description: 'Seconds that one attempt may take; null: as WEBHOOK_TIMEOUT says.',
+    }),
+  ),
+  retry: Type.Union([RetryPolicyBody, Type.Null()], {
+    description: 'Null: as the settings of the service say.',
+  }),
+  labels: Type.Array(Type.String(), { description: 'Words to find it by.' }),
+  metadata: Type.Unknown({ description: 'Any JSON value that was given; null for none.' }),
+  due_at: dueAt,
+  created_at: createdAt,
+  expires_at: expiresAt,
+  next_attempt_at: nullable(instant('When the next attempt is due; null once finished.')),
+  finished_at: nullable(instant('When it was finished; null until then.')),
+  failure_code: nullable(
+    wordOf(failureCodes, {
+      description:
+        'Why it failed; null when it did not. attempts_exhausted: no attempt succeeded; too_old: the next one would have come after retry.max_age; gone: the receiver answered 410; expired: it could not start before expires_at; attempts_lost: its process died in three attempts in a row.',
+    }),
+  ),
+};
+
 export const TimerBody = Type.Object(
   {
-    id,
-    version: Type.Integer({
-      minimum: 1,
-      description: 'Counts what callers have changed of it, from 1: its ETag.',
-    }),
-    key: nullable(Type.String({ description: 'Its name, when it was put by one; null for none.' })),
-    time_left: timeLeft,
-    status: statusWord,
-    url,
-    method: wordOf(httpMethods, { description: 'Method of the call.' }),
-    headers: nullable(
-      Type.Record(Type.String(), Type.Union([Type.String(), Type.Array(Type.String())]), {
-        description: 'Headers of the call by their names in lower case; null for none.',
-      }),
-    ),
+    ...stateFields,
     body: Type.Optional(Type.String({ description: 'Body of the call, where it is UTF-8 text.' })),
     body_base64: Type.Optional(
       Type.String({ description: 'Body of the call in base64, where it is not UTF-8 text.' }),
-    ),
-    append_id: Type.Boolean({ description: 'Whether the id follows the path of url.' }),
-    timeout: nullable(
-      Type.Number({
-        description: 'Seconds that one attempt may take; null: as WEBHOOK_TIMEOUT says.',
-      }),
-    ),
-    retry: Type.Union([RetryPolicyBody, Type.Null()], {
-      description: 'Null: as the settings of the service say.',
-    }),
-    labels: Type.Array(Type.String(), { description: 'Words to find it by.' }),
-    metadata: Type.Unknown({ description: 'Any JSON value that was given; null for none.' }),
-    due_at: dueAt,
-    created_at: createdAt,
-    expires_at: expiresAt,
-    next_attempt_at: nullable(instant('When the next attempt is due; null once finished.')),
-    finished_at: nullable(instant('When it was finished; null until then.')),
-    failure_code: nullable(
-      wordOf(failureCodes, {
-        description:
-          'Why it failed; null when it did not. attempts_exhausted: no attempt succeeded; too_old: the next one would have come after retry.max_age; gone: the receiver answered 410; expired: it could not start before expires_at; attempts_lost: its process died in three attempts in a row.',
-      }),
     ),
     attempts: Type.Array(AttemptBody, { description: 'Every attempt so far, in order.' }),
   },
@@ -135,4 +140,16 @@ export const PutTimerBody = Type.Object(
     ),
   },
   { title: 'PutTimer' },
+);
+
+/** A timer in a list. */
+export const TimerSummaryBody = Type.Object(
+  {
+    ...stateFields,
+    attempt_count: Type.Integer({ minimum: 0, description: 'Attempts so far.' }),
+    body_bytes: nullable(
+      Type.Integer({ minimum: 0, description: 'Length of the body of the call; null for none.' }),
+    ),
+  },
+  { title: 'TimerSummary', description: 'A timer without its body and its attempts.' },
 );
