@@ -2,8 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { migrate, readMigrations, schemaState, type Migration } from '../../src/store/migrate.ts';
 import { ensurePartitions } from '../../src/store/partitions.ts';
-import { createTestDatabase, openDatabase, sql } from '../support/database.ts';
-import { defaultRetention } from '../support/retention.ts';
+import { defaultRetention, createTestDatabase, openDatabase, sql } from '../support/database.ts';
 
 const migrations = await readMigrations();
 const last = migrations.at(-1)?.version ?? 0;
@@ -116,7 +115,7 @@ const insertAttempt = `INSERT INTO belfry.attempts (timer_id, project_id, record
   RETURNING tableoid::regclass::text`;
 
 test('rows go to the partition of their day, and to the rest outside the prepared ones', async () => {
-  await using db = await createTestDatabase();
+  await using db = await createTestDatabase({ preparedToday: true });
   for (const [day, isPrepared] of [
     [0, true],
     [7, true],

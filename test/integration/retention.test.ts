@@ -3,13 +3,12 @@ import { test } from 'node:test';
 import { dayMs } from '../../src/core/partitionPlan.ts';
 import { ensurePartitions, readPartitions } from '../../src/store/partitions.ts';
 import { startTestApp } from '../support/app.ts';
-import { createTestDatabase, openDatabase, sql } from '../support/database.ts';
+import { defaultRetention, createTestDatabase, openDatabase, sql } from '../support/database.ts';
 import { eventually } from '../support/eventually.ts';
 import { metric } from '../support/metrics.ts';
 import {
   always,
   createOldPartition,
-  defaultRetention,
   insertFinished,
   leftIds,
   retentionOf,
@@ -17,7 +16,7 @@ import {
 } from '../support/retention.ts';
 
 test('what is past its retention goes, by whole partitions, failed timers apart from the others', async () => {
-  await using db = await createTestDatabase();
+  await using db = await createTestDatabase({ preparedToday: true });
   const { database } = db;
   const prepared = await tableNames(database);
   const old = (table: 'history_done' | 'history_failed' | 'attempts', from: number, to: number) =>
@@ -53,7 +52,7 @@ test('what is past its retention goes, by whole partitions, failed timers apart 
 });
 
 test('kept for ever means that nothing goes', async () => {
-  await using db = await createTestDatabase();
+  await using db = await createTestDatabase({ preparedToday: true });
   const { database } = db;
   await createOldPartition(database, { table: 'history_done', from: 4_000, to: 3_990 });
   await createOldPartition(database, { table: 'history_failed', from: 4_000, to: 3_990 });
@@ -76,7 +75,7 @@ test('kept for ever means that nothing goes', async () => {
 });
 
 test('a timer whose history was dropped is not found, nor are its attempts, which are kept longer', async () => {
-  await using db = await createTestDatabase();
+  await using db = await createTestDatabase({ preparedToday: true });
   const { database } = db;
   await createOldPartition(database, { table: 'history_done', from: 40, to: 39 });
   await insertFinished(database, { firstId: 1, daysAgo: 40 });
@@ -94,7 +93,7 @@ test('a timer whose history was dropped is not found, nor are its attempts, whic
 });
 
 test('what lies outside any partition goes row by row when it is too old, with its labels', async () => {
-  await using db = await createTestDatabase();
+  await using db = await createTestDatabase({ preparedToday: true });
   const { database } = db;
   await insertFinished(database, { firstId: 1, daysAgo: 40, count: 2_500 });
   await insertFinished(database, { firstId: 5_001, daysAgo: 29 });
@@ -109,7 +108,7 @@ test('what lies outside any partition goes row by row when it is too old, with i
 });
 
 test('a run that ends at any of its steps is made up for by the next, and never touches what stays', async () => {
-  await using db = await createTestDatabase();
+  await using db = await createTestDatabase({ preparedToday: true });
   const { database } = db;
   const before = await tableNames(database);
   for (let steps = 0; ; steps++) {
@@ -136,7 +135,7 @@ test('a run that ends at any of its steps is made up for by the next, and never 
 });
 
 test('a timer that was taken back from history keeps its labels when its old partition goes', async () => {
-  await using db = await createTestDatabase();
+  await using db = await createTestDatabase({ preparedToday: true });
   const { database } = db;
   await createOldPartition(database, { table: 'history_done', from: 40, to: 39 });
   await insertFinished(database, { firstId: 1, daysAgo: 40, count: 3 });
@@ -146,7 +145,7 @@ test('a timer that was taken back from history keeps its labels when its old par
 });
 
 test('whatever the settings become, partitions stand side by side without a gap for the days to come', async () => {
-  await using db = await createTestDatabase();
+  await using db = await createTestDatabase({ preparedToday: true });
   const settings = [30, 365, 1, 90, 3_650, 60].map((days) => ({
     historyMs: days * dayMs,
     failedMs: days === 1 ? Infinity : 2 * days * dayMs,
@@ -183,7 +182,7 @@ test('whatever the settings become, partitions stand side by side without a gap 
 });
 
 test('bounds are read aright in any time zone and style of dates', async () => {
-  await using db = await createTestDatabase();
+  await using db = await createTestDatabase({ preparedToday: true });
   const expected = (await readPartitions(db.database)).partitions;
   assert.ok(expected.every(({ fromMs, toMs }) => fromMs % dayMs === 0 && toMs % dayMs === 0));
   const other = openDatabase(db.url);

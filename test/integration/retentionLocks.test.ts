@@ -9,12 +9,11 @@ import {
 } from '../../src/store/partitions.ts';
 import { createTimerReader } from '../../src/store/readTimers.ts';
 import type { Database } from '../../src/store/database.ts';
-import { createTestDatabase, openDatabase, sql } from '../support/database.ts';
+import { defaultRetention, createTestDatabase, openDatabase, sql } from '../support/database.ts';
 import { eventually } from '../support/eventually.ts';
 import {
   always,
   createOldPartition,
-  defaultRetention,
   insertFinished,
   leftIds,
   retentionOf,
@@ -80,7 +79,7 @@ function startTraffic(database: Database): {
 }
 
 test('a long reader of history is left alone, nobody waits noticeably behind, and afterwards it is done', async () => {
-  await using db = await createTestDatabase();
+  await using db = await createTestDatabase({ preparedToday: true });
   const { database } = db;
   const before = await tableNames(database);
   const past = [
@@ -109,7 +108,7 @@ test('a long reader of history is left alone, nobody waits noticeably behind, an
 
 for (const held of ['partition', 'default partition'] as const) {
   test(`who holds the ${held} alone makes nobody wait at all, and is not waited for`, async () => {
-    await using db = await createTestDatabase();
+    await using db = await createTestDatabase({ preparedToday: true });
     const { database } = db;
     const name = await createOldPartition(database, { table: 'history_done', from: 40, to: 39 });
     const relation = held === 'partition' ? name : 'history_done_rest';
@@ -123,7 +122,7 @@ for (const held of ['partition', 'default partition'] as const) {
 }
 
 test('a detached table that somebody reads stays until he has done', async () => {
-  await using db = await createTestDatabase();
+  await using db = await createTestDatabase({ preparedToday: true });
   const { database } = db;
   const before = await tableNames(database);
   const name = await createOldPartition(database, { table: 'history_done', from: 40, to: 39 });
@@ -139,7 +138,7 @@ test('a detached table that somebody reads stays until he has done', async () =>
 });
 
 test('under traffic partitions are made and dropped, and neither reading nor recording fails', async () => {
-  await using db = await createTestDatabase();
+  await using db = await createTestDatabase({ preparedToday: true });
   const { database } = db;
   const others = openDatabase(db.url);
   const traffic = startTraffic(others);
@@ -172,7 +171,7 @@ test('under traffic partitions are made and dropped, and neither reading nor rec
 });
 
 test('partitions that a long reader keeps from being made are left to a later run, soon', async () => {
-  await using db = await createTestDatabase();
+  await using db = await createTestDatabase({ preparedToday: true });
   const { database } = db;
   const { nowMs, partitions } = await readPartitions(database);
   for (const { name } of partitions.filter(({ fromMs }) => fromMs > nowMs)) {

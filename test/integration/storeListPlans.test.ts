@@ -7,11 +7,10 @@ import { createTimerPages } from '../../src/store/listPages.ts';
 import { examinedMax } from '../../src/store/listStatements.ts';
 import { createTimerLister } from '../../src/store/listTimers.ts';
 import { ensurePartitions } from '../../src/store/partitions.ts';
-import { createTestDatabase, sql } from '../support/database.ts';
+import { defaultRetention, createTestDatabase, sql } from '../support/database.ts';
 import { addPastPartitions, openListDatabase, seedTimers } from '../support/listedTimers.ts';
-import { defaultRetention } from '../support/retention.ts';
 
-const db = await createTestDatabase();
+const db = await createTestDatabase({ preparedToday: true });
 const listDatabase = openListDatabase(db.url);
 after(async () => {
   await listDatabase.close();

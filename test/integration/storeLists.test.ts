@@ -17,7 +17,7 @@ import { createTestDatabase, sql } from '../support/database.ts';
 import { addPastPartitions, openListDatabase, seedTimers } from '../support/listedTimers.ts';
 import { newTimer } from '../support/storedTimers.ts';
 
-const db = await createTestDatabase();
+const db = await createTestDatabase({ preparedToday: true });
 const listDatabase = openListDatabase(db.url);
 const pages = createTimerPages({ database: listDatabase, statusOf: ({ timer }) => timer.status });
 after(async () => {

@@ -1,5 +1,10 @@
 import { randomBytes } from 'node:crypto';
+import { dayMs, type Retention } from '../../src/core/partitionPlan.ts';
 import { createDatabase, type Database } from '../../src/store/database.ts';
+import { ensurePartitions, readPartitions } from '../../src/store/partitions.ts';
+
+/** What the settings say when nothing is set. */
+export const defaultRetention: Retention = { historyMs: 30 * dayMs, failedMs: 90 * dayMs };
 
 export const templateName = 'belfry_template';
 
@@ -9,14 +14,21 @@ export interface TestDatabase extends AsyncDisposable {
   readonly database: Database;
 }
 
-/** `empty`: without the schema. Disposing fails when a test left a connection open. */
-export async function createTestDatabase(options: { empty?: boolean } = {}): Promise<TestDatabase> {
+/**
+ * `empty`: without the schema. `preparedToday`: with the partitions of a service that first starts now,
+ * for tests that count days: the template may be of yesterday when a run of the suite passes midnight.
+ * Disposing fails when a test left a connection open.
+ */
+export async function createTestDatabase(
+  options: { empty?: boolean; preparedToday?: boolean } = {},
+): Promise<TestDatabase> {
   const serverUrl = testServerUrl();
   const name = `test_${randomBytes(6).toString('hex')}`;
   const url = databaseUrl(serverUrl, name);
   const template = options.empty === true ? 'template0' : templateName;
   await administer(`CREATE DATABASE ${name} TEMPLATE ${template}`);
   const database = openDatabase(url);
+  if (options.preparedToday === true) await prepareToday(database);
   return {
     url,
     database,
@@ -27,6 +39,12 @@ export async function createTestDatabase(options: { empty?: boolean } = {}): Pro
       if (left > 0) throw new Error(`${left} connections to the database were left open`);
     },
   };
+}
+
+async function prepareToday(database: Database): Promise<void> {
+  const { partitions } = await readPartitions(database);
+  for (const { name } of partitions) await sql(database, `DROP TABLE belfry.${name}`);
+  await ensurePartitions(database, defaultRetention);
 }
 
 export function openDatabase(url: string): Database {

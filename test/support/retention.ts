@@ -1,14 +1,11 @@
-import { dayMs, type PartitionedTable, type Retention } from '../../src/core/partitionPlan.ts';
+import type { PartitionedTable } from '../../src/core/partitionPlan.ts';
 import { createRetention } from '../../src/scheduler/retention.ts';
 import type { Turn } from '../../src/scheduler/chores.ts';
 import type { Database } from '../../src/store/database.ts';
 import { createRetentionStore } from '../../src/store/retention.ts';
 import { silentLog } from '../../src/telemetry/log.ts';
 import { createMetrics } from '../../src/telemetry/metrics.ts';
-import { sql } from './database.ts';
-
-/** What the settings say when nothing is set. */
-export const defaultRetention: Retention = { historyMs: 30 * dayMs, failedMs: 90 * dayMs };
+import { defaultRetention, sql } from './database.ts';
 
 /** A turn that never ends. */
 export const always: Turn = { mayGoOn: () => Promise.resolve(true) };

