@@ -1,10 +1,11 @@
 import { parseLabels, parseMetadata } from '../core/annotations.ts';
-import { parseDue, parseSpan, saysWhen, type Due } from '../core/due.ts';
+import { parseDue, parseSpan, saysWhen } from '../core/due.ts';
 import { invalidField } from '../core/errors.ts';
 import { parseRequestBody } from '../core/requestBody.ts';
 import { parseRequestHeaders } from '../core/requestHeaders.ts';
 import { parseRetryPolicy } from '../core/retryPolicy.ts';
 import type { Timer, TimerContent, TimerRequest } from '../core/timer.ts';
+import type { TimerEdit } from '../scheduler/timerChanges.ts';
 import {
   parseAllowedUrl,
   parseMethod,
@@ -12,12 +13,6 @@ import {
   type CreateTimerFields,
   type NewTimerRules,
 } from './newTimer.ts';
-
-/** What a PATCH makes of a timer; null: stays as it is. */
-export interface TimerEdit {
-  readonly due: Due | null;
-  readonly content: TimerContent | null;
-}
 
 const whenFields = new Set(['hours', 'minutes', 'seconds', 'delay', 'due_at']);
 

@@ -117,3 +117,6 @@ export interface ClaimedTimer {
   /** What it takes in memory, for the scheduler's bound. */
   readonly bytes: number;
 }
+
+/** How long after a dead owner's lapse a timer of its counts as surely not being started. */
+export const takeOverGuardMs = 2_000;

@@ -2,9 +2,9 @@ import { createHash } from 'node:crypto';
 import { isLabel, labelLengthMax } from './annotations.ts';
 import { invalidField } from './errors.ts';
 import { parseHostFilter, type HostFilter } from './hostFilter.ts';
-import { keyLengthMax } from './idempotency.ts';
 import { instantMaxMs, parseInstant } from './instant.ts';
 import type { TimerStatus } from './timer.ts';
+import { parseTimerKey } from './timerKey.ts';
 
 /** Which timers are meant; null where nothing is said. Instants in milliseconds of the Unix epoch. */
 export interface TimerFilter {
@@ -55,7 +55,7 @@ export function parseTimerFilter(
       fields.status === undefined ? null : parseStatuses(fieldName('status'), fields.status),
     label: fields.label === undefined ? null : parseLabel(fieldName('label'), fields.label),
     host: fields.host === undefined ? null : parseHostFilter(fieldName('host'), fields.host),
-    key: fields.key === undefined ? null : parseKey(fieldName('key'), fields.key),
+    key: fields.key === undefined ? null : parseTimerKey(fields.key, fieldName('key')),
     urlPrefix:
       fields.url_prefix === undefined
         ? null
@@ -108,13 +108,6 @@ function parseLabel(field: string, value: unknown): string {
     field,
     `must be one label: 1 to ${labelLengthMax} characters, without controls`,
   );
-}
-
-function parseKey(field: string, value: unknown): string {
-  if (typeof value === 'string' && /^[\u0021-\u007e]+$/.test(value)) {
-    if (value.length <= keyLengthMax) return value;
-  }
-  throw invalidField(field, `must be one key: 1 to ${keyLengthMax} visible ASCII characters`);
 }
 
 function parseUrlPrefix(field: string, value: unknown): string {

@@ -4,14 +4,14 @@ export const timerKeyLengthMax = 255;
 
 /**
  * Checks the name of a push-back timer: 1 to 255 visible ASCII characters.
- * @throws BelfryError `validation_failed` that names `key`.
+ * @throws BelfryError `validation_failed` that names `field`.
  */
-export function parseTimerKey(text: string): string {
-  if (!/^[\u0021-\u007e]+$/.test(text) || text.length > timerKeyLengthMax) {
-    throw invalidField(
-      'key',
-      `must be 1 to ${timerKeyLengthMax} visible ASCII characters (in the path, URL-encoded)`,
-    );
+export function parseTimerKey(value: unknown, field = 'key'): string {
+  if (typeof value === 'string' && /^[\u0021-\u007e]+$/.test(value)) {
+    if (value.length <= timerKeyLengthMax) return value;
   }
-  return text;
+  throw invalidField(
+    field,
+    `must be one key of 1 to ${timerKeyLengthMax} visible ASCII characters (in a path or query, URL-encoded)`,
+  );
 }

@@ -2,7 +2,7 @@ import { randomInt } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { BelfryError } from '../core/errors.ts';
 import type { TimerId } from '../core/ids.ts';
-import type { TimerStatus } from '../core/timer.ts';
+import { takeOverGuardMs, type TimerStatus } from '../core/timer.ts';
 import type { Scheduler, TakenTimer } from './scheduler.ts';
 
 /** What came of a wish to change a timer. `done` is final: no attempt of the old one starts any more. */
@@ -67,7 +67,6 @@ export interface Changer {
 }
 
 const roundsMax = 8;
-const takeOverGuardMs = 2_000;
 /** How long to wait for the other process: half the time left, within these bounds. */
 const answerMinMs = 50;
 const answerMaxMs = 1_000;

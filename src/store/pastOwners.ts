@@ -1,5 +1,4 @@
-/** How long after a dead owner's lapse a timer of its counts as surely not being started. */
-export const takeOverGuardMs = 2_000;
+import { takeOverGuardMs } from '../core/timer.ts';
 
 /**
  * Timers of owners that are dead for longer than the guard count as nobody's; an attempt that such an

@@ -5,7 +5,7 @@ import { createTimerCanceller } from '../../src/store/cancelTimers.ts';
 import { createClaimStore } from '../../src/store/claim.ts';
 import { createGiveBackStore } from '../../src/store/giveBacks.ts';
 import { createOutcomeRecorder } from '../../src/store/outcomes.ts';
-import { takeOverGuardMs } from '../../src/store/pastOwners.ts';
+import { takeOverGuardMs } from '../../src/core/timer.ts';
 import { createTestDatabase, sql } from '../support/database.ts';
 import {
   attemptOf,

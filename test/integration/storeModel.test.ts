@@ -8,7 +8,7 @@ import { createTimerCanceller } from '../../src/store/cancelTimers.ts';
 import { createClaimStore } from '../../src/store/claim.ts';
 import { createOutcomeRecorder } from '../../src/store/outcomes.ts';
 import { createTimerReader } from '../../src/store/readTimers.ts';
-import { takeOverGuardMs } from '../../src/store/pastOwners.ts';
+import { takeOverGuardMs } from '../../src/core/timer.ts';
 import { createTestDatabase, sql } from '../support/database.ts';
 import {
   attemptOf,

@@ -3,19 +3,8 @@ import { entityTag } from '../../core/entityTag.ts';
 import { assertNever, BelfryError } from '../../core/errors.ts';
 import { parseTimerId, type TimerId } from '../../core/ids.ts';
 import type { Timer, TimerStatus } from '../../core/timer.ts';
+import type { CancelResult, EditResult } from '../../scheduler/timerChanges.ts';
 import { timerBody } from '../timerBody.ts';
-
-interface Refusal {
-  readonly kind: 'too_late';
-  readonly status: TimerStatus;
-}
-
-interface Missing {
-  readonly kind: 'not_found';
-}
-
-export type CancelResult = { readonly kind: 'cancelled'; readonly id: TimerId } | Refusal | Missing;
-export type EditResult = { readonly kind: 'changed' } | Refusal | Missing;
 
 /** @throws BelfryError `timer_not_found` for what is no id. */
 export function knownId(text: string): TimerId {
@@ -54,6 +43,6 @@ export function cancelled(result: CancelResult, asked: TimerId | string) {
   }
 }
 
-function tooLate({ status }: Refusal, id: TimerId | string): BelfryError {
+function tooLate({ status }: { status: TimerStatus }, id: TimerId | string): BelfryError {
   return new BelfryError('too_late', `timer ${id} is ${status} already`);
 }

@@ -3,13 +3,14 @@ import { parseDue, type Due, type DueFields } from '../../core/due.ts';
 import { parseIfMatch } from '../../core/entityTag.ts';
 import { BelfryError, type ErrorCode } from '../../core/errors.ts';
 import type { TimerId } from '../../core/ids.ts';
-import type { Timer, TimerStatus } from '../../core/timer.ts';
+import type { Timer } from '../../core/timer.ts';
 import type { CreateTimerFields, NewTimerRules } from '../newTimer.ts';
 import { described } from '../openapi/operation.ts';
 import { TimerBody } from '../schemas/timer.ts';
 import { NothingBody, PatchTimerBody, RetryTimerBody } from '../schemas/timerChange.ts';
-import { parseTimerPatch, type TimerEdit } from '../timerPatch.ts';
-import { answerTimer, assertChanged, knownId, notFound, type EditResult } from './answers.ts';
+import { parseTimerPatch } from '../timerPatch.ts';
+import type { EditResult, RetryResult, TimerEdit } from '../../scheduler/timerChanges.ts';
+import { answerTimer, assertChanged, knownId, notFound } from './answers.ts';
 import { entityTagHeader, ifMatchHeader, timerIdPath } from './parameters.ts';
 import { headerOf, optionalBody, projectId } from './request.ts';
 
@@ -23,15 +24,7 @@ export interface ChangeService {
     ifVersion: number | null,
   ): Promise<EditResult>;
   fire(projectId: number, id: TimerId): Promise<EditResult>;
-  retry(
-    projectId: number,
-    id: TimerId,
-    due: Due,
-  ): Promise<
-    | { readonly kind: 'retried' }
-    | { readonly kind: 'not_retryable'; readonly status: TimerStatus }
-    | { readonly kind: 'not_found' }
-  >;
+  retry(projectId: number, id: TimerId, due: Due): Promise<RetryResult>;
   readonly rules: NewTimerRules;
 }
 

@@ -1,12 +1,13 @@
 import type { FastifyInstance } from 'fastify';
 import type { TimerId } from '../../core/ids.ts';
-import type { NewTimer, Timer, TimerStatus } from '../../core/timer.ts';
+import type { NewTimer, Timer } from '../../core/timer.ts';
 import { parseTimerKey } from '../../core/timerKey.ts';
 import { parseNewTimer, type CreateTimerFields, type NewTimerRules } from '../newTimer.ts';
 import { described } from '../openapi/operation.ts';
 import { NewTimerBody } from '../schemas/newTimer.ts';
 import { CancelledTimerBody, PutTimerBody, TimerBody } from '../schemas/timer.ts';
-import { answerTimer, cancelled, notFound, type CancelResult } from './answers.ts';
+import type { CancelResult, PutResult } from '../../scheduler/timerChanges.ts';
+import { answerTimer, cancelled, notFound } from './answers.ts';
 import { entityTagHeader, locationHeader, timerKeyPath } from './parameters.ts';
 import { projectId } from './request.ts';
 
@@ -14,17 +15,7 @@ import { projectId } from './request.ts';
 export interface NamedTimerService {
   read(projectId: number, id: TimerId): Promise<Timer | undefined>;
   find(projectId: number, key: string): Promise<TimerId | undefined>;
-  putByKey(
-    timer: NewTimer,
-    key: string,
-  ): Promise<
-    | { readonly kind: 'replaced'; readonly id: TimerId }
-    | {
-        readonly kind: 'created';
-        readonly created: { readonly id: TimerId };
-        readonly previous: { readonly id: TimerId; readonly status: TimerStatus } | null;
-      }
-  >;
+  putByKey(timer: NewTimer, key: string): Promise<PutResult<{ readonly id: TimerId }>>;
   cancelByKey(projectId: number, key: string): Promise<CancelResult>;
   readonly rules: NewTimerRules;
 }

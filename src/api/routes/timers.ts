@@ -9,7 +9,8 @@ import { AttemptsBody } from '../schemas/attempt.ts';
 import { NewTimerBody } from '../schemas/newTimer.ts';
 import { CancelledTimerBody, CreatedTimerBody, TimerBody } from '../schemas/timer.ts';
 import { attemptWithResponseBody, createdTimerBody, type CreatedTimer } from '../timerBody.ts';
-import { answerTimer, cancelled, knownId, notFound, type CancelResult } from './answers.ts';
+import type { CancelResult } from '../../scheduler/timerChanges.ts';
+import { answerTimer, cancelled, knownId, notFound } from './answers.ts';
 import {
   entityTagHeader,
   idempotencyKeyHeader,
