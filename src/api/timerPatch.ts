@@ -5,7 +5,7 @@ import { parseRequestBody } from '../core/requestBody.ts';
 import { parseRequestHeaders } from '../core/requestHeaders.ts';
 import { parseRetryPolicy } from '../core/retryPolicy.ts';
 import type { Timer, TimerContent, TimerRequest } from '../core/timer.ts';
-import type { TimerEdit } from '../scheduler/timerChanges.ts';
+import type { TimerEdit } from '../core/timerChange.ts';
 import {
   parseAllowedUrl,
   parseMethod,

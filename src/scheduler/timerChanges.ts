@@ -1,40 +1,15 @@
 import type { Due } from '../core/due.ts';
 import { BelfryError } from '../core/errors.ts';
 import type { TimerId } from '../core/ids.ts';
-import type { NewTimer, Timer, TimerContent, TimerStatus } from '../core/timer.ts';
+import type { NewTimer, Timer, TimerContent } from '../core/timer.ts';
+import type {
+  CancelResult,
+  EditResult,
+  PutResult,
+  RetryResult,
+  TimerEdit,
+} from '../core/timerChange.ts';
 import type { ChangeFence, Changer } from './changer.ts';
-
-/** What a PATCH makes of a timer; null: stays as it is. */
-export interface TimerEdit {
-  readonly due: Due | null;
-  readonly content: TimerContent | null;
-}
-
-interface TooLate {
-  readonly kind: 'too_late';
-  readonly status: TimerStatus;
-}
-
-interface NotFound {
-  readonly kind: 'not_found';
-}
-
-export type CancelResult =
-  { readonly kind: 'cancelled'; readonly id: TimerId } | TooLate | NotFound;
-export type EditResult = { readonly kind: 'changed' } | TooLate | NotFound;
-export type RetryResult =
-  | { readonly kind: 'retried' }
-  | { readonly kind: 'not_retryable'; readonly status: TimerStatus }
-  | NotFound;
-
-/** What became of a timer put by name. `previous` had the name, and is being delivered. */
-export type PutResult<Created> =
-  | { readonly kind: 'replaced'; readonly id: TimerId }
-  | {
-      readonly kind: 'created';
-      readonly created: Created;
-      readonly previous: { readonly id: TimerId; readonly status: TimerStatus } | null;
-    };
 
 /** The statements by which a timer changes; see store/cancelTimers, changeTimers, namedTimers. */
 export interface TimerChangeStore<Created> {

@@ -3,7 +3,7 @@ import { entityTag } from '../../core/entityTag.ts';
 import { assertNever, BelfryError } from '../../core/errors.ts';
 import { parseTimerId, type TimerId } from '../../core/ids.ts';
 import type { Timer, TimerStatus } from '../../core/timer.ts';
-import type { CancelResult, EditResult } from '../../scheduler/timerChanges.ts';
+import type { CancelResult, EditResult } from '../../core/timerChange.ts';
 import { timerBody } from '../timerBody.ts';
 
 /** @throws BelfryError `timer_not_found` for what is no id. */

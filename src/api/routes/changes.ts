@@ -9,7 +9,7 @@ import { described } from '../openapi/operation.ts';
 import { TimerBody } from '../schemas/timer.ts';
 import { NothingBody, PatchTimerBody, RetryTimerBody } from '../schemas/timerChange.ts';
 import { parseTimerPatch } from '../timerPatch.ts';
-import type { EditResult, RetryResult, TimerEdit } from '../../scheduler/timerChanges.ts';
+import type { EditResult, RetryResult, TimerEdit } from '../../core/timerChange.ts';
 import { answerTimer, assertChanged, knownId, notFound } from './answers.ts';
 import { entityTagHeader, ifMatchHeader, timerIdPath } from './parameters.ts';
 import { headerOf, optionalBody, projectId } from './request.ts';

@@ -6,7 +6,7 @@ import { parseNewTimer, type CreateTimerFields, type NewTimerRules } from '../ne
 import { described } from '../openapi/operation.ts';
 import { NewTimerBody } from '../schemas/newTimer.ts';
 import { CancelledTimerBody, PutTimerBody, TimerBody } from '../schemas/timer.ts';
-import type { CancelResult, PutResult } from '../../scheduler/timerChanges.ts';
+import type { CancelResult, PutResult } from '../../core/timerChange.ts';
 import { answerTimer, cancelled, notFound } from './answers.ts';
 import { entityTagHeader, locationHeader, timerKeyPath } from './parameters.ts';
 import { projectId } from './request.ts';

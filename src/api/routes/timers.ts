@@ -9,7 +9,7 @@ import { AttemptsBody } from '../schemas/attempt.ts';
 import { NewTimerBody } from '../schemas/newTimer.ts';
 import { CancelledTimerBody, CreatedTimerBody, TimerBody } from '../schemas/timer.ts';
 import { attemptWithResponseBody, createdTimerBody, type CreatedTimer } from '../timerBody.ts';
-import type { CancelResult } from '../../scheduler/timerChanges.ts';
+import type { CancelResult } from '../../core/timerChange.ts';
 import { answerTimer, cancelled, knownId, notFound } from './answers.ts';
 import {
   entityTagHeader,
