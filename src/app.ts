@@ -1,12 +1,14 @@
 import { createReadiness } from './api/readiness.ts';
 import { createServer } from './api/server.ts';
 import type { Config } from './config.ts';
+import { createBulkTokens } from './core/bulkToken.ts';
 import { machineClock } from './core/clock.ts';
 import type { TimerStatus } from './core/timer.ts';
 import { createAddressGuard } from './delivery/addressGuard.ts';
 import { createDeliverer } from './delivery/deliverer.ts';
 import { createDestinations } from './delivery/destinations.ts';
 import { createHttpClient } from './delivery/httpClient.ts';
+import { createBulkChanges } from './scheduler/bulkChanges.ts';
 import { createChanger } from './scheduler/changer.ts';
 import { createChores } from './scheduler/chores.ts';
 import { createDatabaseClock } from './scheduler/databaseClock.ts';
@@ -22,7 +24,7 @@ import { createTimerCreator } from './store/createTimers.ts';
 import { createDatabase } from './store/database.ts';
 import { createGiveBackStore } from './store/giveBacks.ts';
 import { createIdempotencyKeyStore } from './store/idempotencyKeys.ts';
-import { readInstallationId } from './store/installation.ts';
+import { readInstallation } from './store/installation.ts';
 import { createListener, type Notice } from './store/listener.ts';
 import { createTimerPages } from './store/listPages.ts';
 import { listSettings } from './store/listStatements.ts';
@@ -117,7 +119,7 @@ async function start(
   });
   undo.push(() => listDatabase.close());
   const migrations = await readMigrations();
-  const installationId = await readInstallationId(database);
+  const installation = await readInstallation(database);
   await ensurePartitions(database, config.retention);
 
   const clock = machineClock;
@@ -162,7 +164,7 @@ async function start(
     }),
     nowMs: databaseClock.nowMs,
     monotonicMs: clock.monotonicMs,
-    installationId,
+    installationId: installation.id,
     timeoutDefaultMs: config.delivery.timeoutMs,
   });
   const scheduler = createScheduler({
@@ -218,6 +220,18 @@ async function start(
     return visibleStatus(stored, started);
   };
   const pages = createTimerPages({ database: listDatabase, statusOf });
+  const stopping = new AbortController();
+  const bulk = createBulkChanges({
+    walk: pages,
+    changes: {
+      cancel: async (projectId, id) => (await changes.cancel(projectId, id)).kind === 'cancelled',
+      retry: async (projectId, id) =>
+        (await changes.retry(projectId, id, { kind: 'after', delayMs: 0 })).kind === 'retried',
+    },
+    tokens: createBulkTokens({ secret: installation.secret, nowMs }),
+    clock,
+    signal: stopping.signal,
+  });
 
   const answerRequests = () =>
     changer
@@ -320,6 +334,7 @@ async function start(
       fire: changes.fire,
       retry: changes.retry,
       cancelByKey: changes.cancelByKey,
+      bulk,
       rules: {
         judgeTarget: guard.judgeHost,
         nowMs,
@@ -347,6 +362,7 @@ async function start(
     log,
   });
   undo.push(async () => {
+    stopping.abort();
     // A client that never finishes its request must not hold the process; one that has, gets its
     // answer. Meanwhile nothing is claimed any more.
     const patience = setTimeout(() => server.server.closeAllConnections(), closeWithinMs);

@@ -4,6 +4,7 @@ import type { Logger } from '../telemetry/log.ts';
 import { asBelfryError, problemContentType, problemOf, retryAfterSeconds } from './problem.ts';
 import type { DocumentedRoute } from './openapi/document.ts';
 import { batchRoutes, linesTypes } from './routes/batch.ts';
+import { bulkRoutes, type BulkService } from './routes/bulk.ts';
 import { listRoutes, type ListService } from './routes/lists.ts';
 import { operationRoutes, type Operations } from './routes/operations.ts';
 import { changeRoutes, type ChangeService } from './routes/changes.ts';
@@ -25,7 +26,7 @@ const requestTimeoutMs = 30_000;
  * The HTTP API as a Fastify instance, not listening yet: tests call `inject`, app.ts `listen`.
  */
 export function createServer(options: {
-  timers: TimerService & ChangeService & NamedTimerService & ListService;
+  timers: TimerService & ChangeService & NamedTimerService & ListService & BulkService;
   operations: Operations;
   bodyBytesMax: number;
   batchBytesMax: number;
@@ -112,6 +113,7 @@ export function createServer(options: {
   changeRoutes(server, timers);
   namedTimerRoutes(server, timers);
   listRoutes(server, timers);
+  bulkRoutes(server, timers);
   batchRoutes(server, timers, { bodyBytesMax, batchBytesMax });
   operationRoutes(server, operations);
   referenceRoutes(server, routes);

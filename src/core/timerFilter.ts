@@ -22,17 +22,23 @@ export interface TimerFilter {
   readonly createdBeforeMs: number | null;
 }
 
+const filterFieldNames = [
+  'status',
+  'label',
+  'host',
+  'key',
+  'url_prefix',
+  'due_after',
+  'due_before',
+  'created_after',
+  'created_before',
+] as const;
+
 /** What a request says about it, not looked at yet. */
-export interface FilterFields {
-  readonly status?: unknown;
-  readonly label?: unknown;
-  readonly host?: unknown;
-  readonly key?: unknown;
-  readonly url_prefix?: unknown;
-  readonly due_after?: unknown;
-  readonly due_before?: unknown;
-  readonly created_after?: unknown;
-  readonly created_before?: unknown;
+export type FilterFields = { readonly [Name in (typeof filterFieldNames)[number]]?: unknown };
+
+export function isFilterField(name: string): name is keyof FilterFields {
+  return filterFieldNames.some((known) => known === name);
 }
 
 export const liveStatuses: readonly TimerStatus[] = ['pending', 'delivering', 'retrying'];

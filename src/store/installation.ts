@@ -1,12 +1,20 @@
 import type { Database } from './database.ts';
 
-/** Names this installation (its database) in `webhook-id`; made by the first migration. */
-export async function readInstallationId(database: Database): Promise<string> {
-  const [row] = await database.query<[string]>({
-    name: 'installation_id',
-    text: 'SELECT id FROM belfry.installation',
+/** What is one for all processes over a database; made by the migrations. */
+export interface Installation {
+  /** Names it in `webhook-id`. */
+  readonly id: string;
+  /** Signs what callers bring back: the tokens of bulk changes. */
+  readonly secret: string;
+}
+
+export async function readInstallation(database: Database): Promise<Installation> {
+  const [row] = await database.query<[id: string, secret: string]>({
+    name: 'installation',
+    text: 'SELECT id, secret FROM belfry.installation',
   });
   if (row === undefined)
     throw new Error('the installation has no id: belfry.installation is empty');
-  return row[0];
+  const [id, secret] = row;
+  return { id, secret };
 }

@@ -65,6 +65,7 @@ export function createTimerPages(options: {
   }
 
   return {
+    nowMs: lister.nowMs,
     async summaries(query: PageQuery): Promise<Page<TimerSummary>> {
       const { projectId, filter } = query;
       const page = await fill(query, (position, rowsMax) =>

@@ -39,6 +39,11 @@ export interface StoredSummary extends StoredStatus {
   readonly timer: TimerSummary;
 }
 
+const databaseNow = {
+  name: 'list_now',
+  text: `SELECT ceil(date_part('epoch', clock_timestamp()) * 1000)::bigint`,
+};
+
 /**
  * Lists timers in steps that cost the same whatever they find. Live timers that are being delivered
  * are stored as pending or retrying: `filter.statuses` finds all that could have a status, and who
@@ -55,6 +60,12 @@ export function createTimerLister(database: Database) {
       if (order === 'soonest') return { order, nextAtMs: filter.dueAfterMs ?? 0, id: 0 };
       const { createdAfterMs: afterMs, createdBeforeMs: beforeMs } = filter;
       return { order, ...(await createdBounds(database, { projectId, afterMs, beforeMs })) };
+    },
+
+    /** The database's clock, in milliseconds of the Unix epoch, rounded up. */
+    async nowMs(): Promise<number> {
+      const [row] = await database.query<[number]>(databaseNow, []);
+      return row?.[0] ?? Infinity;
     },
 
     async summaries(step: ListStep): Promise<Found<StoredSummary>> {

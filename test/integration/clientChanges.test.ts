@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
-import { createClient } from '../../packages/client/src/index.ts';
+import { createClient, type BulkProgress } from '../../packages/client/src/index.ts';
 import { startTestApp } from '../support/app.ts';
 import { createTestDatabase } from '../support/database.ts';
 import { eventually } from '../support/eventually.ts';
@@ -48,6 +48,24 @@ test('a timer is fired at once, and a finished one goes again when it failed', a
   await timers.cancel(other);
   await timers.retry(other);
   await delivered(other);
+});
+
+test('all that a filter finds is cancelled, and tried again, after it was counted', async () => {
+  const labels = ['bulk'];
+  const created = timers.batch(
+    Array.from({ length: 30 }, () => ({ url: receiver.url, hours: 1, labels })),
+  );
+  assert.equal((await created).length, 30);
+  const plan = await timers.planCancel({ label: 'bulk' });
+  assert.deepEqual([plan.count, plan.is_complete], [30, true]);
+  const seen: BulkProgress[] = [];
+  const onProgress = (progress: BulkProgress) => seen.push(progress);
+  const cancelled = await timers.cancelWhere({ label: 'bulk' }, { token: plan.token, onProgress });
+  assert.equal(cancelled.changed, 30);
+  assert.equal(seen.at(-1)?.done, true);
+  const retried = await timers.retryWhere({ label: 'bulk', status: 'cancelled' }, { onProgress });
+  assert.equal(retried.changed, 30);
+  await assert.rejects(timers.cancelWhere({}), { code: 'validation_failed' });
 });
 
 test('a key names one live timer, which a put replaces', async () => {

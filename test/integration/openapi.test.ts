@@ -199,6 +199,16 @@ test('every documented status of every route is given by the real service, and n
   await call('GET', '/timers');
   await call('GET', '/timers?limit=0');
 
+  for (const path of ['/timers/cancel', '/timers/retry']) {
+    const filter = { label: 'none' };
+    const { body: plan } = await call('POST', path, { filter, dry_run: true });
+    await call('POST', path, { filter, token: plan['token'] });
+    await call('POST', path, { filter });
+    await call('POST', path, large);
+    await call('POST', path, '{');
+    await raw(`POST ${path} HTTP/1.1\r\n${noChunk}`);
+  }
+
   const named = '/timers/by-key/a';
   for (const method of ['GET', 'DELETE']) {
     await call(method, named);
@@ -253,6 +263,9 @@ test('every documented status of every route is given by the real service, and n
     for (const method of ['GET', 'DELETE']) await call(method, named);
     await call('PUT', named, { url });
     await call('GET', '/timers');
+    for (const path of ['/timers/cancel', '/timers/retry']) {
+      await call('POST', path, { filter: { label: 'none' }, dry_run: true });
+    }
     await call('GET', '/ready');
   } finally {
     await sql(admin, `ALTER DATABASE ${name} WITH ALLOW_CONNECTIONS true`);

@@ -17,8 +17,9 @@ export interface BulkProgress {
   readonly changed: number;
   /** Those that it was too late for. */
   readonly skipped: number;
-  /** Those that could not be asked about now, where the service says so. */
-  readonly failed?: number;
+  /** Those whose process did not answer: nothing was changed of them. */
+  readonly failed: number;
+  /** Looked through, with those that the filter does not mean. */
   readonly examined: number;
   /** Goes on from here, also after a crash; null once done. */
   readonly token: string | null;
@@ -63,7 +64,7 @@ export async function runBulk(
   let token = given;
   if (token === undefined) {
     ({ token } = await planBulk(sender, action, filter, options));
-    onProgress?.({ done: false, changed: 0, skipped: 0, examined: 0, token });
+    onProgress?.({ done: false, changed: 0, skipped: 0, failed: 0, examined: 0, token });
   }
   for (;;) {
     const body: BulkBody = { filter: filterBody(filter), token };

@@ -14,7 +14,7 @@ const filterInstant = (description: string) =>
   );
 
 /** Which timers are meant. */
-const filterFields = {
+export const filterFields = {
   status: Type.Optional(
     Type.Array(Type.Union([statusWord, Type.Literal('live'), Type.Literal('finished')]), {
       description:

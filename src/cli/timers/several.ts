@@ -133,10 +133,11 @@ async function changeFound(
   const result = await change.run(filter, {
     token,
     signal: terminal.signal,
-    onProgress: ({ examined }) => terminal.progress(progressBar(examined, count, 'looked at')),
+    onProgress: ({ changed, skipped, failed }) =>
+      terminal.progress(progressBar(changed + skipped + failed, count, 'changed')),
   });
   terminal.progress('');
-  const { changed, skipped, failed = 0 } = result;
+  const { changed, skipped, failed } = result;
   if (terminal.isJson) terminal.json({ changed, skipped, failed });
   else terminal.line(`${changed} changed, ${skipped} skipped, ${failed} failed.`);
   return failed > 0 ? 1 : 0;
