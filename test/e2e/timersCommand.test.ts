@@ -91,6 +91,14 @@ void test('cancel answers for each id, and fails when it was too late for one', 
   assert.match(stderr, new RegExp(`^belfry: too_late: .*${gone}.*\n$`));
 });
 
+void test('a dry run of ids is refused, and nothing is changed', async () => {
+  const id = await created('--in', '1h');
+  const { code, stderr } = await belfry('timers', 'cancel', String(id), '--dry-run');
+  assert.equal(code, 2);
+  assert.match(stderr, /^belfry: --dry-run /);
+  assert.equal((await app.get(`/timers/${id}`)).body['status'], 'pending');
+});
+
 void test('watch prints each attempt, and exits by how it ended', async () => {
   await using flaky = await startReceiver((res) => {
     res.writeHead(flaky.arrivals.length === 1 ? 503 : 200).end('answer');
