@@ -121,11 +121,13 @@ function kindOf(err: BelfryApiError | BelfryConnectionError): 'refused' | 'uncle
     return err.reason === 'refused' ? 'refused' : 'unclear';
   }
   if (err.status === 429) return 'refused';
-  if (err.status === 503) return err.code === 'commit_unknown' ? 'unclear' : 'refused';
-  // A proxy that lost the service midway.
+  // A proxy that lost the service midway. Some say 503 even then, so only the service's own counts.
   if (err.status === 502 || err.status === 504) return 'unclear';
-  return 'final';
+  if (err.status !== 503) return 'final';
+  return unclearCodes.has(err.code) ? 'unclear' : 'refused';
 }
+
+const unclearCodes = new Set<string>(['commit_unknown', 'unexpected_response']);
 
 /** Where a runtime says so: no connection was made, so nothing was sent. */
 const refusedCodes = new Set([
