@@ -6,6 +6,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { verifyWebhook, WebhookVerificationError } from '../../packages/client/src/index.ts';
 import { UsageError, type Command, type Given, type Terminal } from './command.ts';
 import { jsonOption } from './terminal.ts';
+import { visible } from './visible.ts';
 import { localTime, spanOf } from './when.ts';
 
 const portDefault = '7000';
@@ -106,19 +107,14 @@ function show(
   const isGood = seen.status >= 200 && seen.status < 300;
   const parts = [
     paint('dim', `${localTime(seen.at)}${seen.at.slice(19, 23)}`),
-    paint('bold', `${seen.method} ${seen.path}`),
-    ...(seen.webhook_id === null ? [] : [seen.webhook_id]),
-    ...(seen.attempt === null ? [] : [`attempt ${seen.attempt}`]),
+    paint('bold', visible(`${seen.method} ${seen.path}`)),
+    ...(seen.webhook_id === null ? [] : [visible(seen.webhook_id)]),
+    ...(seen.attempt === null ? [] : [`attempt ${visible(seen.attempt)}`]),
     ...(seen.signature === undefined ? [] : [`signature ${seen.signature}`]),
     paint(isGood ? 'green' : 'red', `→ ${seen.status}`),
   ];
   line(parts.join('  '));
   if (seen.body !== '') line(`  ${visible(seen.body)}`);
-}
-
-/** What arrives must not steer the terminal. */
-function visible(text: string): string {
-  return text.replaceAll(/\p{Cc}/gu, ' ');
 }
 
 /** `valid`, or why not; undefined when nothing is checked. */

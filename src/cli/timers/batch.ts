@@ -4,6 +4,7 @@ import type { NewTimer } from '../../../packages/client/src/index.ts';
 import type { Command, Terminal } from '../command.ts';
 import { progressBar } from '../table.ts';
 import { jsonOption, serviceOptions } from '../terminal.ts';
+import { visible } from '../visible.ts';
 
 /** How much of a file has been read, where it has a size. */
 interface Source {
@@ -61,7 +62,8 @@ function readTimers({ stream, bytes }: Source, terminal: Terminal) {
   function fail(line: number, error: { readonly code: string; readonly detail: string }): void {
     failed += 1;
     if (terminal.isJson) terminal.json({ line, error });
-    else terminal.line(`line ${line}: ${terminal.paint('red', error.code)}: ${error.detail}`);
+    else
+      terminal.line(`line ${line}: ${terminal.paint('red', error.code)}: ${visible(error.detail)}`);
   }
 
   async function* timers(): AsyncGenerator<NewTimer> {
