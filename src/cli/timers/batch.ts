@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import { open } from 'node:fs/promises';
 import { createInterface } from 'node:readline';
 import type { NewTimer } from '../../../packages/client/src/index.ts';
@@ -34,19 +35,28 @@ export const batch: Command = {
   ],
   async run(given, terminal) {
     const source = await openSource(given.operands[0] ?? '-');
-    const idempotencyKey = given.text('idempotency-key');
+    const idempotencyKey = given.text('idempotency-key') ?? randomUUID();
     const lines = readTimers(source, terminal);
     let created = 0;
     const results = terminal.client.timers.batchStream(lines.timers(), {
       signal: terminal.signal,
-      ...(idempotencyKey === undefined ? {} : { idempotencyKey }),
+      idempotencyKey,
     });
-    for await (const result of results) {
-      const line = lines.lineOf(result.index);
-      if ('timer' in result) {
-        created += 1;
-        if (terminal.isJson) terminal.json({ line, ...result });
-      } else lines.fail(line, result.error);
+    try {
+      for await (const result of results) {
+        const line = lines.lineOf(result.index);
+        if ('timer' in result) {
+          created += 1;
+          if (terminal.isJson) terminal.json({ line, ...result });
+        } else lines.fail(line, result.error);
+      }
+    } catch (err) {
+      terminal.progress('');
+      // Without the key, who starts over would make those timers a second time.
+      terminal.note(
+        `${created} created until then, maybe more. To go on, send the same lines again with --idempotency-key ${idempotencyKey}`,
+      );
+      throw err;
     }
     terminal.progress('');
     const failed = lines.failed();
