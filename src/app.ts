@@ -1,6 +1,7 @@
+import { createAuthenticator } from './api/authenticator.ts';
 import { createReadiness } from './api/readiness.ts';
 import { createServer } from './api/server.ts';
-import type { Config } from './config.ts';
+import { SettingError, type Config } from './config.ts';
 import { createBulkTokens } from './core/bulkToken.ts';
 import { machineClock } from './core/clock.ts';
 import type { TimerStatus } from './core/timer.ts';
@@ -24,7 +25,7 @@ import { createTimerCreator } from './store/createTimers.ts';
 import { createDatabase } from './store/database.ts';
 import { createGiveBackStore } from './store/giveBacks.ts';
 import { createIdempotencyKeyStore } from './store/idempotencyKeys.ts';
-import { readInstallation } from './store/installation.ts';
+import { isInitialised, readInstallation } from './store/installation.ts';
 import { createListener, type Notice } from './store/listener.ts';
 import { createTimerPages } from './store/listPages.ts';
 import { listSettings } from './store/listStatements.ts';
@@ -35,9 +36,11 @@ import { openStore } from './store/open.ts';
 import { createOutcomeRecorder } from './store/outcomes.ts';
 import { ensurePartitions } from './store/partitions.ts';
 import { createProcessStore } from './store/processes.ts';
+import { createProjectStore } from './store/projects.ts';
 import { createTimerReader } from './store/readTimers.ts';
 import { createRetentionStore } from './store/retention.ts';
 import { createTimerReviver } from './store/retryTimers.ts';
+import { createTokenStore } from './store/tokens.ts';
 import { createWakeUps } from './store/wakeUps.ts';
 import type { Logger } from './telemetry/log.ts';
 import { createMetrics } from './telemetry/metrics.ts';
@@ -120,6 +123,17 @@ async function start(
   undo.push(() => listDatabase.close());
   const migrations = await readMigrations();
   const installation = await readInstallation(database);
+  const { auth, host, isLoopback } = config.api;
+  if (
+    config.roles.includes('api') &&
+    auth === 'auto' &&
+    !isLoopback &&
+    !(await isInitialised(database))
+  ) {
+    throw new SettingError(
+      `HOST=${host} is not a loopback address, and nobody has a token yet: give the first one with "belfry admin init", or set AUTH (to on: everybody needs a token; to off: nobody does, which is for networks where all may do everything)`,
+    );
+  }
   await ensurePartitions(database, config.retention);
 
   const clock = machineClock;
@@ -253,6 +267,12 @@ async function start(
         });
   listener?.start();
   undo.push(() => listener?.stop());
+  const tokens = createTokenStore(database);
+  const authenticator = createAuthenticator({
+    mode: auth === 'auto' && !isLoopback ? 'on' : auth,
+    store: { prove: tokens.prove, isInitialised: () => isInitialised(database) },
+    clock,
+  });
   const retention = createRetention({
     store: createRetentionStore(database),
     retention: config.retention,
@@ -277,6 +297,14 @@ async function start(
         name: 'idempotency-keys',
         everyMs: 60_000,
         run: () => idempotencyKeys.forget(config.api.idempotencyWindowMs),
+      },
+      {
+        name: 'tokens-used',
+        everyMs: 30_000,
+        async run() {
+          const used = authenticator.takeUsed();
+          if (used.length > 0) await tokens.markUsed(used);
+        },
       },
       { name: 'give-backs', everyMs: 60_000, run: () => giveBacks.forget() },
       // What a notification would have told, where none arrives.
@@ -310,6 +338,8 @@ async function start(
   }
 
   const server = createServer({
+    authenticator,
+    tokens: { projects: createProjectStore(database), tokens },
     timers: {
       async create(timer) {
         const created = await creates.add(timer);

@@ -22,6 +22,9 @@ export interface Config {
   readonly mode: RunMode;
   readonly api: {
     readonly host: string;
+    readonly isLoopback: boolean;
+    /** As the authenticator knows it. */
+    readonly auth: 'auto' | 'on' | 'off';
     readonly port: number;
     readonly bodyBytesMax: number;
     readonly batchBytesMax: number;
@@ -77,15 +80,12 @@ export function readConfig(
   }
 
   const host = get('HOST');
-  if (!isLoopback(host) && !get('ALLOW_UNAUTHENTICATED')) {
-    throw new SettingError(
-      `HOST=${host} must be a loopback address such as 127.0.0.1, because the API asks nobody for credentials yet; ALLOW_UNAUTHENTICATED=true lifts this where something in front of it does`,
-    );
-  }
   return deepFreeze({
     mode,
     api: {
       host,
+      isLoopback: isLoopback(host),
+      auth: get('AUTH'),
       port: get('PORT'),
       bodyBytesMax: get('MAX_BODY_BYTES'),
       batchBytesMax: get('MAX_BATCH_BYTES'),

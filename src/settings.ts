@@ -55,10 +55,10 @@ const processSettings = {
 const apiSettings = {
   HOST: setting(take.hostName, '127.0.0.1', 'Address on which the API listens.'),
   PORT: setting(take.wholeNumber(0, 65_535), '5000', 'Port of the API; 0 takes any free one.'),
-  ALLOW_UNAUTHENTICATED: setting(
-    take.trueOrFalse,
-    'false',
-    'Lets HOST be other than a loopback address although the API asks nobody for credentials.',
+  AUTH: setting(
+    take.oneOf(['auto', 'on', 'off']),
+    'auto',
+    'Who is asked for a token. `on`: everybody. `off`: nobody, wherever they are. `auto`: nobody until `belfry admin init` has given the first token, as long as HOST is a loopback address; with another HOST the service does not start before.',
   ),
   APP_DOMAIN: optional(
     take.hostName,

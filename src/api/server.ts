@@ -1,6 +1,8 @@
 import Fastify, { type FastifyInstance } from 'fastify';
 import { BelfryError, errorCatalogue } from '../core/errors.ts';
 import type { Logger } from '../telemetry/log.ts';
+import { authenticateRequests } from './authentication.ts';
+import type { Authenticator } from './authenticator.ts';
 import { asBelfryError, problemContentType, problemOf, retryAfterSeconds } from './problem.ts';
 import type { DocumentedRoute } from './openapi/document.ts';
 import { batchRoutes, linesTypes } from './routes/batch.ts';
@@ -10,6 +12,7 @@ import { operationRoutes, type Operations } from './routes/operations.ts';
 import { changeRoutes, type ChangeService } from './routes/changes.ts';
 import { namedTimerRoutes, type NamedTimerService } from './routes/namedTimers.ts';
 import { referenceRoutes } from './routes/reference.ts';
+import { tokenRoutes, type TokenService } from './routes/tokens.ts';
 import { timerRoutes, type TimerService } from './routes/timers.ts';
 
 declare module 'fastify' {
@@ -27,12 +30,14 @@ const requestTimeoutMs = 30_000;
  */
 export function createServer(options: {
   timers: TimerService & ChangeService & NamedTimerService & ListService & BulkService;
+  tokens: TokenService;
   operations: Operations;
+  authenticator: Authenticator;
   bodyBytesMax: number;
   batchBytesMax: number;
   log: Logger;
 }): FastifyInstance {
-  const { timers, operations, bodyBytesMax, batchBytesMax, log } = options;
+  const { timers, tokens, operations, authenticator, bodyBytesMax, batchBytesMax, log } = options;
   const server = Fastify({
     bodyLimit: bodyBytesMax,
     requestTimeout: requestTimeoutMs,
@@ -90,6 +95,7 @@ export function createServer(options: {
     }
   });
 
+  authenticateRequests(server, authenticator);
   server.addContentTypeParser([...linesTypes], (_req, stream, done) => done(null, stream));
 
   server.setErrorHandler((thrown: Error, req, reply) => {
@@ -98,7 +104,10 @@ export function createServer(options: {
       log.error({ err: thrown, method: req.method, url: req.url }, 'a request failed');
     }
     const { status, retryable } = errorCatalogue[err.code];
-    if (retryable && status === 503) reply.header('retry-after', retryAfterSeconds);
+    if (retryable && status !== 500) {
+      reply.header('retry-after', err.retryAfterSeconds ?? retryAfterSeconds);
+    }
+    if (status === 401) reply.header('www-authenticate', 'Bearer realm="belfry"');
     return reply
       .code(status)
       .type(problemContentType)
@@ -115,6 +124,7 @@ export function createServer(options: {
   listRoutes(server, timers);
   bulkRoutes(server, timers);
   batchRoutes(server, timers, { bodyBytesMax, batchBytesMax });
+  tokenRoutes(server, tokens);
   operationRoutes(server, operations);
   referenceRoutes(server, routes);
   return server;

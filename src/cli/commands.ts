@@ -4,6 +4,7 @@ import { listen } from './listen.ts';
 import { batch } from './timers/batch.ts';
 import { cancel, retry } from './timers/several.ts';
 import { attempts, create, fire, get, list, move } from './timers/single.ts';
+import { jsonOption } from './terminal.ts';
 import { watch } from './timers/watch.ts';
 
 const none = { operands: '', operandsMin: 0, operandsMax: 0, options: [] } as const;
@@ -45,6 +46,39 @@ const migrate: Command = {
   },
 };
 
+const adminInit: Command = {
+  path: ['admin', 'init'],
+  operands: '',
+  operandsMin: 0,
+  operandsMax: 0,
+  about:
+    'Gives the first token, of scope operator, once. From then on the service asks everybody for one. Works on the database, by the settings of the service.',
+  options: [
+    { name: 'again', about: 'another one, if it is lost; revokes those of all operators before' },
+    jsonOption,
+  ],
+  examples: [
+    'DATABASE_URL=postgres://belfry@db/belfry belfry admin init',
+    'belfry admin init --again',
+  ],
+  async run(given, terminal) {
+    const { giveFirstToken } = await import('./admin.ts');
+    const token = await giveFirstToken(given.has('again'));
+    if (token === undefined) {
+      terminal.note('belfry: the first token has been given before; --again gives another one');
+      return 1;
+    }
+    if (terminal.isJson) terminal.json({ token });
+    else {
+      terminal.line(token);
+      terminal.note(
+        'Shown this once. Keep it: "belfry login" puts it into your own configuration.',
+      );
+    }
+    return 0;
+  },
+};
+
 const completion: Command = {
   path: ['completion'],
   operands: `<${shells.join('|')}>`,
@@ -70,6 +104,7 @@ export const commands: readonly Command[] = [
   dev,
   serve,
   migrate,
+  adminInit,
   create,
   list,
   get,

@@ -6,8 +6,17 @@ export const errorCatalogue = {
   validation_failed: { status: 400, title: 'The request is not valid', retryable: false },
   invalid_json: { status: 400, title: 'The body is not JSON', retryable: false },
   bad_request: { status: 400, title: 'The request is not valid HTTP', retryable: false },
+  unauthenticated: { status: 401, title: 'A valid token is needed', retryable: false },
+  forbidden: { status: 403, title: 'The token does not allow this', retryable: false },
+  origin_not_allowed: {
+    status: 403,
+    title: 'The request does not come from this machine',
+    retryable: false,
+  },
   target_not_allowed: { status: 403, title: 'The target is not allowed', retryable: false },
   timer_not_found: { status: 404, title: 'No such timer', retryable: false },
+  token_not_found: { status: 404, title: 'No such token', retryable: false },
+  project_not_found: { status: 404, title: 'No such project', retryable: false },
   route_not_found: { status: 404, title: 'No such route', retryable: false },
   too_late: { status: 409, title: 'Too late to change this timer', retryable: false },
   not_retryable: {
@@ -15,6 +24,7 @@ export const errorCatalogue = {
     title: 'Only a failed or cancelled timer can be retried',
     retryable: false,
   },
+  name_taken: { status: 409, title: 'The name is taken', retryable: false },
   version_mismatch: {
     status: 412,
     title: 'The timer has been changed meanwhile',
@@ -26,6 +36,7 @@ export const errorCatalogue = {
     title: 'The idempotency key belongs to another request',
     retryable: false,
   },
+  rate_limited: { status: 429, title: 'Too many requests', retryable: true },
   internal: { status: 500, title: 'Something went wrong inside Belfry', retryable: true },
   store_unavailable: { status: 503, title: 'The database is not available', retryable: true },
   commit_unknown: {
@@ -54,15 +65,22 @@ export class BelfryError extends Error {
   override readonly name = 'BelfryError';
   readonly code: ErrorCode;
   readonly fields: readonly FieldProblem[];
+  /** When to try again, if it is known. */
+  readonly retryAfterSeconds: number | undefined;
 
   constructor(
     code: ErrorCode,
     message: string,
-    options: { cause?: unknown; fields?: readonly FieldProblem[] } = {},
+    options: {
+      cause?: unknown;
+      fields?: readonly FieldProblem[];
+      retryAfterSeconds?: number;
+    } = {},
   ) {
     super(message, options.cause === undefined ? {} : { cause: options.cause });
     this.code = code;
     this.fields = options.fields ?? [];
+    this.retryAfterSeconds = options.retryAfterSeconds;
   }
 }
 

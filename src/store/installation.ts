@@ -18,3 +18,12 @@ export async function readInstallation(database: Database): Promise<Installation
   const [id, secret] = row;
   return { id, secret };
 }
+
+/** Whether the first token was given. */
+export async function isInitialised(database: Database): Promise<boolean> {
+  const [row] = await database.query<[boolean]>({
+    name: 'is_initialised',
+    text: 'SELECT initialised_at IS NOT NULL FROM belfry.installation',
+  });
+  return row?.[0] ?? true;
+}

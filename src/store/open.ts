@@ -76,12 +76,13 @@ export async function openStore(
 }
 
 /**
- * Applies the migrations and nothing else, for `belfry migrate`. An embedded database is attached
- * to when it runs, otherwise started for the occasion.
+ * Brings the schema up to date and runs something on it, for commands. An embedded database is
+ * attached to when it runs, otherwise started for the occasion.
  */
-export async function migrateStore(
+export async function withStore<Result>(
   options: StoreSettings & { log: Logger },
-): Promise<{ applied: readonly string[] }> {
+  run: (database: Database, applied: readonly string[]) => Promise<Result> | Result,
+): Promise<Result> {
   const { log, dataDir, transactionPooler, statementTimeoutMs } = options;
   const running = options.url ?? (await readConnectionFile(dataDir))?.url;
   const embedded =
@@ -94,7 +95,7 @@ export async function migrateStore(
   });
   try {
     await checkServer(database);
-    return { applied: await migrate(database, await readMigrations()) };
+    return await run(database, await migrate(database, await readMigrations()));
   } finally {
     await database.close();
     await embedded?.stop();

@@ -214,7 +214,7 @@ test('after a line that is too long, the same connection takes the next request'
   const body = `{"url":"${'x'.repeat(2 * 1024 * 1024)}"}\n`;
   const { text } = await exchange(
     app.url,
-    `POST /timers/batch HTTP/1.1\r\nhost: belfry\r\ncontent-type: ${ndjson}\r\ncontent-length: ${body.length}\r\n\r\n${body}GET /health HTTP/1.1\r\nhost: belfry\r\nconnection: close\r\n\r\n`,
+    `POST /timers/batch HTTP/1.1\r\nhost: localhost\r\ncontent-type: ${ndjson}\r\ncontent-length: ${body.length}\r\n\r\n${body}GET /health HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n`,
   );
   assert.match(text, /body_too_large[^]*HTTP\/1\.1 200 OK[^]*"status":"ok"/);
 });

@@ -288,7 +288,7 @@ test('a body that is not a JSON object is a 400', async () => {
     const invalidUtf8 = Buffer.from([0x7b, 0x22, 0xff, 0xfe, 0x22, 0x3a, 0x31, 0x7d]);
     assertProblem(await exchange(app.url, rawPost('/timers', invalidUtf8, type)), { status: 400 });
   }
-  const noLength = 'POST /timers HTTP/1.1\r\nhost: belfry\r\nconnection: close\r\n\r\n';
+  const noLength = 'POST /timers HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n';
   assertProblem(await exchange(app.url, noLength), { status: 400 });
 });
 
@@ -322,7 +322,7 @@ test('a body over MAX_BODY_BYTES is a 413, with or without a length announced', 
   assertProblem(announced, { status: 413, code: 'body_too_large' });
   const chunked = await exchange(
     app.url,
-    `POST /timers HTTP/1.1\r\nhost: belfry\r\nconnection: close\r\ntransfer-encoding: chunked\r\n\r\n${body.length.toString(16)}\r\n${body}\r\n0\r\n\r\n`,
+    `POST /timers HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ntransfer-encoding: chunked\r\n\r\n${body.length.toString(16)}\r\n${body}\r\n0\r\n\r\n`,
   );
   assertProblem(chunked, { status: 413, code: 'body_too_large' });
 });

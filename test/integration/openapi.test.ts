@@ -7,6 +7,13 @@ import { eventually } from '../support/eventually.ts';
 import { exchange, request } from '../support/http.ts';
 import { contractFrom, contractOf, createAjv } from '../support/openapi.ts';
 import { startReceiver } from '../support/receiver.ts';
+import {
+  scopesWithout,
+  securedOperations,
+  type SecuredOperation,
+} from '../support/securedOperations.ts';
+import { newToken } from '../../src/core/token.ts';
+import { createTokenStore } from '../../src/store/tokens.ts';
 
 type Json = Readonly<Record<string, unknown>>;
 
@@ -15,8 +22,10 @@ let held: Promise<void> | undefined;
 let release: (() => void) | undefined;
 const receiver = await startReceiver((res) => void Promise.resolve(held).then(() => res.end()));
 const app = await startTestApp(db.url, { MAX_BODY_BYTES: '4096', MAX_BATCH_BYTES: '4096' });
+const strict = await startTestApp(db.url, { AUTH: 'on' });
 const admin = openDatabase(testServerUrl());
 after(async () => {
+  await strict[Symbol.asyncDispose]();
   await app[Symbol.asyncDispose]();
   await receiver[Symbol.asyncDispose]();
   await admin.close();
@@ -121,6 +130,42 @@ test('the judge of answers sees an undocumented status, a field too many and one
   assert.throws(() => judged({ fields: [{ field: 'a', message: 'b', more: 1 }] }), /unevaluated/);
 });
 
+/** The same routes where tokens are asked for. */
+const secured = securedOperations(document);
+
+async function pairFor(
+  { method, template }: SecuredOperation,
+  token: string | undefined,
+  to = strict,
+): Promise<string> {
+  const path = template.replaceAll(/\{\w+\}/g, '1');
+  const headers = token === undefined ? {} : { authorization: `Bearer ${token}` };
+  const answer = await request(`${to.url}${path}`, { method, headers });
+  return contract.check({ method, path, ...answer }) ?? '';
+}
+
+/** For a token of another scope, for none, and after too many without one. */
+async function refusals(): Promise<string[]> {
+  const tokens = createTokenStore(db.database);
+  const pairs: string[] = [];
+  for (const operation of secured) {
+    const { id, secretHash, text } = newToken();
+    const scopes = scopesWithout[operation.scope];
+    await tokens.add({ id, secretHash, scopes, projectId: 1, name: 'a', expiresAfterMs: null });
+    pairs.push(await pairFor(operation, text));
+  }
+  const half = secured.length / 2;
+  for (const some of [secured.slice(0, half), secured.slice(half)]) {
+    // One that has not counted any failures yet.
+    await using fresh = await startTestApp(db.url, { AUTH: 'on' });
+    for (const operation of some) pairs.push(await pairFor(operation, undefined, fresh));
+  }
+  for (const operation of [...secured, ...secured]) {
+    pairs.push(await pairFor(operation, undefined));
+  }
+  return pairs;
+}
+
 test('every documented status of every route is given by the real service, and nothing else', async () => {
   const seen = new Set<string>();
   const url = `${receiver.url}/x`;
@@ -209,6 +254,30 @@ test('every documented status of every route is given by the real service, and n
     await raw(`POST ${path} HTTP/1.1\r\n${noChunk}`);
   }
 
+  const { body: token } = await call('POST', '/tokens', { name: 'a', scopes: ['timers:read'] });
+  const tokenPath = `/tokens/${String(token['id'])}`;
+  await call('POST', '/tokens', {});
+  await call('POST', '/tokens', { name: 'a', scopes: ['admin'], project: 999 });
+  await call('POST', '/tokens', large);
+  await call('GET', '/tokens');
+  await call('GET', '/tokens?project=x');
+  await call('POST', `${tokenPath}/rotate`);
+  await call('POST', `${tokenPath}/rotate`, { overlap: -1 });
+  await call('POST', `${tokenPath}/rotate`, large);
+  await call('POST', '/tokens/0/rotate');
+  await call('DELETE', tokenPath, large);
+  await call('DELETE', tokenPath, '{');
+  await call('DELETE', tokenPath);
+  await call('DELETE', '/tokens/0');
+  await call('POST', '/projects', { name: 'another' });
+  await call('POST', '/projects', { name: 'another' });
+  await call('POST', '/projects', {});
+  await call('POST', '/projects', large);
+  await call('GET', '/projects');
+  await call('GET', '/whoami');
+  await raw(`GET /whoami HTTP/1.1\r\n${noChunk}`);
+  await raw(`GET /projects HTTP/1.1\r\n${noChunk}`);
+
   const named = '/timers/by-key/a';
   for (const method of ['GET', 'DELETE']) {
     await call(method, named);
@@ -266,10 +335,18 @@ test('every documented status of every route is given by the real service, and n
     for (const path of ['/timers/cancel', '/timers/retry']) {
       await call('POST', path, { filter: { label: 'none' }, dry_run: true });
     }
+    await call('GET', '/tokens');
+    await call('POST', '/tokens', { name: 'a', scopes: ['timers:read'] });
+    await call('DELETE', tokenPath);
+    await call('POST', `${tokenPath}/rotate`);
+    await call('GET', '/projects');
+    await call('POST', '/projects', { name: 'b' });
+    for (const operation of secured) seen.add(await pairFor(operation, newToken().text));
     await call('GET', '/ready');
   } finally {
     await sql(admin, `ALTER DATABASE ${name} WITH ALLOW_CONNECTIONS true`);
   }
+  for (const pair of await refusals()) seen.add(pair);
   // `internal` is a defect: there is no request that must get it.
   const expected = contract.pairs.filter((pair) => !pair.endsWith(' 500'));
   assert.deepEqual([...seen].toSorted(), expected.toSorted());

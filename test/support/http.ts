@@ -79,7 +79,7 @@ export function rawRequest(
   const bytes = Buffer.from(body);
   const head = [
     `${method} ${path} HTTP/1.1`,
-    'host: belfry',
+    'host: localhost',
     'connection: close',
     `content-length: ${bytes.length}`,
     ...headerLines,

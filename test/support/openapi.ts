@@ -57,7 +57,13 @@ interface Route {
 }
 
 /** Headers that mean something to a client: where one is sent, it is documented. */
-const meaningfulHeaders = ['location', 'retry-after', 'etag', 'idempotent-replayed'];
+const meaningfulHeaders = [
+  'location',
+  'retry-after',
+  'etag',
+  'idempotent-replayed',
+  'www-authenticate',
+];
 
 export function contractFrom(document: Json): Contract {
   const ajv = createAjv();

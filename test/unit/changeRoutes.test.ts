@@ -3,9 +3,11 @@ import { test } from 'node:test';
 import fastify from 'fastify';
 import { changeRoutes } from '../../src/api/routes/changes.ts';
 import { BelfryError } from '../../src/core/errors.ts';
+import { anyone } from '../../src/core/principal.ts';
 
 test('a change that is made and cannot be read back is not answered as if nothing had changed', async () => {
   const server = fastify();
+  server.decorateRequest('principal', { getter: () => anyone });
   changeRoutes(server, {
     read: () => Promise.reject(new BelfryError('store_unavailable', 'no connection')),
     update: () => Promise.resolve({ kind: 'changed' }),

@@ -23,6 +23,8 @@ test('without any setting the defaults hold, and they are those of production', 
     mode: 'serve',
     api: {
       host: '127.0.0.1',
+      isLoopback: true,
+      auth: 'auto',
       port: 5_000,
       bodyBytesMax: 1_048_576,
       batchBytesMax: 33_554_432,
@@ -148,7 +150,7 @@ const bad: Readonly<Record<keyof typeof settings, readonly string[]>> = {
   SHUTDOWN_TIMEOUT: ['', '-1', '3601', 'x', '5s'],
   HOST: ['', 'http://x', 'a b', 'a..b', '-x', '1.2.3', '[::1]'],
   PORT: ['', '-1', '65536', '80.5', '0x50', '8e1', 'http', '５０００'],
-  ALLOW_UNAUTHENTICATED: ['', 'yes', 'on', '2', 'constructor', '__proto__'],
+  AUTH: ['', 'yes', 'true', '2', 'constructor', '__proto__'],
   APP_DOMAIN: ['', 'https://timers.example.com', 'timers.example.com:443', 'a/b'],
   MAX_BODY_BYTES: ['', '1023', '67108865', '1MB'],
   MAX_BATCH_BYTES: ['', '1023', '1073741825', '1GB'],
@@ -226,18 +228,12 @@ test('secrets are never shown', () => {
   ]);
 });
 
-test('an address that is not loopback is refused unless the operator says so', () => {
+test('loopback addresses are told from others', () => {
   for (const HOST of ['0.0.0.0', '::', '192.168.1.5', 'timers.example.com', '127.evil.io']) {
-    for (const mode of ['serve', 'dev'] as const) {
-      const message = messageOf({ HOST }, mode);
-      assert.ok(message.startsWith(`HOST=${HOST} `) && message.includes('ALLOW_UNAUTHENTICATED'));
-      assert.ok(!message.includes('\n'));
-    }
-    assert.equal(read({ HOST, ALLOW_UNAUTHENTICATED: 'true' }).api.host, HOST);
-    messageOf({ HOST, ALLOW_UNAUTHENTICATED: 'false' });
+    assert.equal(read({ HOST }).api.isLoopback, false, HOST);
   }
   for (const HOST of ['127.0.0.1', '127.1.2.3', '::1', 'localhost']) {
-    assert.equal(read({ HOST }).api.host, HOST);
+    assert.equal(read({ HOST }).api.isLoopback, true, HOST);
   }
 });
 

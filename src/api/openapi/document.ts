@@ -1,6 +1,7 @@
 import type { TObject, TSchema } from 'typebox';
 import { version } from '../../core/version.ts';
 import { createComponents } from './components.ts';
+import type { ErrorCode } from '../../core/errors.ts';
 import type { Answer, Operation, Parameters } from './operation.ts';
 import { problemAnswers } from './problems.ts';
 
@@ -11,6 +12,15 @@ export interface DocumentedRoute {
   readonly url: string;
   readonly operation: Operation;
 }
+
+const problemsOfAuthentication: readonly ErrorCode[] = [
+  'unauthenticated',
+  'forbidden',
+  'origin_not_allowed',
+  'rate_limited',
+  'store_unavailable',
+  'commit_unknown',
+];
 
 type Components = ReturnType<typeof createComponents>;
 
@@ -42,16 +52,30 @@ export function openApiDocument(routes: readonly DocumentedRoute[]) {
     },
     tags: [
       { name: 'timers', description: 'Calls to come, under way, and made.' },
+      { name: 'tokens', description: 'Who may ask, and for which project.' },
       { name: 'operations', description: 'For operators, their probes and their monitoring.' },
       { name: 'reference', description: 'This description.' },
     ],
     paths,
-    components: { schemas: components.schemas() },
+    components: {
+      schemas: components.schemas(),
+      securitySchemes: {
+        token: {
+          type: 'http',
+          scheme: 'bearer',
+          description:
+            'A token of the installation, `bel_…`. `belfry admin init` gives the first one; until then a service on a loopback address asks for none.',
+        },
+      },
+    },
   };
 }
 
 function documented(operation: Operation, components: Components) {
-  const { operationId, tag, summary, description, answers, problems } = operation;
+  const { operationId, tag, summary, scope, answers } = operation;
+  const problems = [...operation.problems, ...(scope === null ? [] : problemsOfAuthentication)];
+  const scopeText = scope === null ? undefined : `Scope: \`${scope}\`.`;
+  const description = [operation.description, scopeText].filter(Boolean).join('\n\n');
   const parameters = [
     ...parametersOf('path', operation.path, components),
     ...queryParameters(operation.query, components),
@@ -62,7 +86,9 @@ function documented(operation: Operation, components: Components) {
     operationId,
     tags: [tag],
     summary,
-    ...(description === undefined ? {} : { description }),
+    ...(description === '' ? {} : { description }),
+    // An empty one beside it: where nobody is asked for a token, none is needed.
+    ...(scope === null ? {} : { security: [{ token: [scope] }, {}] }),
     ...(parameters.length === 0 ? {} : { parameters }),
     ...(requestBody === undefined ? {} : { requestBody }),
     responses: {

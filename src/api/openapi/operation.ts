@@ -1,6 +1,7 @@
 import type { RouteShorthandOptions } from 'fastify';
 import type { TObject, TSchema } from 'typebox';
 import type { ErrorCode } from '../../core/errors.ts';
+import type { Scope } from '../../core/principal.ts';
 import { fieldsOnly, type JsonSchema } from '../schemas/fieldsOnly.ts';
 
 /** A header, or a part of the path or the query. */
@@ -33,7 +34,9 @@ export interface Answer {
 /** All that is known of a route: the document shows it, and Fastify is told what it needs of it. */
 export interface Operation {
   readonly operationId: string;
-  readonly tag: 'timers' | 'operations' | 'reference';
+  readonly tag: 'timers' | 'tokens' | 'operations' | 'reference';
+  /** What the caller must be allowed; null: anybody may ask, also without a token. */
+  readonly scope: Scope | null;
   readonly summary: string;
   readonly description?: string;
   readonly path?: Parameters;
@@ -47,7 +50,7 @@ export interface Operation {
   /** What the handler reads itself. */
   readonly requestContent?: RequestContent;
   readonly answers: Readonly<Record<number, Answer>>;
-  /** Every error that it can answer with; `internal` goes without saying. */
+  /** Every error that it can answer with; `internal` and those of a scope go without saying. */
   readonly problems: readonly ErrorCode[];
 }
 

@@ -8,6 +8,19 @@ const retryAfter = {
   schema: { type: 'integer', examples: [retryAfterSeconds] },
 };
 
+const headersOf: Readonly<Record<number, { readonly headers: object }>> = {
+  401: {
+    headers: {
+      'WWW-Authenticate': {
+        description: 'How to ask: with a bearer token.',
+        schema: { type: 'string', examples: ['Bearer realm="belfry"'] },
+      },
+    },
+  },
+  429: { headers: { 'Retry-After': retryAfter } },
+  503: { headers: { 'Retry-After': retryAfter } },
+};
+
 /** The answers of a route that can end in these errors, by status, each with its codes. */
 export function problemAnswers(
   codes: readonly ErrorCode[],
@@ -21,7 +34,7 @@ export function problemAnswers(
   const answers = [...byStatus].map(([status, some]) => {
     const answer = {
       description: some.map((code) => `\`${code}\`: ${errorCatalogue[code].title}.`).join('\n\n'),
-      ...(status === 503 ? { headers: { 'Retry-After': retryAfter } } : {}),
+      ...headersOf[status],
       content: {
         'application/problem+json': {
           schema: {

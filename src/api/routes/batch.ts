@@ -13,7 +13,7 @@ import { fieldsOnly } from '../schemas/fieldsOnly.ts';
 import { NewTimerBody } from '../schemas/newTimer.ts';
 import { createdTimerBody, type CreatedTimer } from '../timerBody.ts';
 import { idempotencyKeyHeader } from './parameters.ts';
-import { headerOf, projectId } from './request.ts';
+import { headerOf } from './request.ts';
 
 /** What the batch route needs of the rest of the service. */
 export interface BatchService {
@@ -34,6 +34,7 @@ const [ndjson] = linesTypes;
 const options = described({
   operationId: 'createTimers',
   tag: 'timers',
+  scope: 'timers:write',
   summary: `Create up to ${batchItemsMax} timers`,
   description:
     'A JSON array of at most MAX_BATCH_BYTES (32 MiB), or a line of JSON a timer, read as it comes in. Each is committed or refused for itself; 200 says that there is a result for each, in order and in the form of the request. Where lines end in an error (one is too long, or there are too many), that stands behind the results of those before. Of an Idempotency-Key each timer is remembered under the key and its place.',
@@ -99,7 +100,7 @@ function createFrom(req: FastifyRequest, { create, rules }: BatchService) {
   };
 
   function newTimer(fields: CreateTimerFields, key: IdempotencyKey | null): NewTimer {
-    return parseNewTimer(projectId, fields, rules, key);
+    return parseNewTimer(req.principal.projectId, fields, rules, key);
   }
 }
 

@@ -9,7 +9,6 @@ import {
 import { invalidField } from '../../core/errors.ts';
 import { described } from '../openapi/operation.ts';
 import { BulkAnswerBody, BulkChangeBody } from '../schemas/bulk.ts';
-import { projectId } from './request.ts';
 
 /** What changing all timers that a filter finds needs of the rest of the service. */
 export interface BulkService {
@@ -48,6 +47,7 @@ export function bulkRoutes(server: FastifyInstance, { bulk }: BulkService): void
       described({
         operationId,
         tag: 'timers',
+        scope: 'timers:write',
         summary,
         description: `${about} First with \`dry_run\`, which counts; then with its token, as long as \`done\` is false with that of the answer before. A step takes a few seconds. One whose answer was lost is sent again with the same token: what it has changed is not counted again, nor changed unless it has failed again since. Timers created after the dry run are not touched.`,
         body: BulkChangeBody,
@@ -67,7 +67,7 @@ export function bulkRoutes(server: FastifyInstance, { bulk }: BulkService): void
           'overloaded',
         ],
       }),
-      async ({ body }) => {
+      async ({ body, principal: { projectId } }) => {
         const wish = { projectId, action, filter: parseBulkFilter(action, body.filter) };
         if (body.dry_run === true) {
           if (body.token !== undefined) throw invalidField('token', 'does not go with dry_run');

@@ -12,7 +12,7 @@ import { parseTimerPatch } from '../timerPatch.ts';
 import type { EditResult, RetryResult, TimerEdit } from '../../core/timerChange.ts';
 import { answerChanged, assertChanged, knownId, notFound } from './answers.ts';
 import { entityTagHeader, ifMatchHeader, timerIdPath } from './parameters.ts';
-import { headerOf, optionalBody, projectId } from './request.ts';
+import { headerOf, optionalBody } from './request.ts';
 
 /** What changing timers needs of the rest of the service. */
 export interface ChangeService {
@@ -51,6 +51,7 @@ export function changeRoutes(server: FastifyInstance, service: ChangeService): v
     described({
       operationId: 'updateTimer',
       tag: 'timers',
+      scope: 'timers:write',
       summary: 'Change a timer',
       description:
         'Of a timer that waits for its first or another attempt. After a 200 no attempt of the timer as it was starts any more.',
@@ -70,8 +71,8 @@ export function changeRoutes(server: FastifyInstance, service: ChangeService): v
       const id = knownId(req.params.id);
       const ifVersion = parseIfMatch(headerOf(req.headers['if-match']));
       const edit = parseTimerPatch(req.body, rules);
-      assertChanged(await service.update(projectId, id, edit, ifVersion), id);
-      return answerChanged(reply, () => service.read(projectId, id), id);
+      assertChanged(await service.update(req.principal.projectId, id, edit, ifVersion), id);
+      return answerChanged(reply, () => service.read(req.principal.projectId, id), id);
     },
   );
 
@@ -82,6 +83,7 @@ export function changeRoutes(server: FastifyInstance, service: ChangeService): v
       ...described({
         operationId: 'fireTimer',
         tag: 'timers',
+        scope: 'timers:write',
         summary: 'Make a timer due now',
         description: 'Also one that waits for another attempt.',
         path: timerIdPath,
@@ -93,8 +95,8 @@ export function changeRoutes(server: FastifyInstance, service: ChangeService): v
     },
     async (req, reply) => {
       const id = knownId(req.params.id);
-      assertChanged(await service.fire(projectId, id), id);
-      return answerChanged(reply, () => service.read(projectId, id), id);
+      assertChanged(await service.fire(req.principal.projectId, id), id);
+      return answerChanged(reply, () => service.read(req.principal.projectId, id), id);
     },
   );
 
@@ -105,6 +107,7 @@ export function changeRoutes(server: FastifyInstance, service: ChangeService): v
       ...described({
         operationId: 'retryTimer',
         tag: 'timers',
+        scope: 'timers:write',
         summary: 'Try a failed or cancelled timer again',
         description:
           'It is live again under its id, without its name. Attempts go on counting, failures start anew.',
@@ -117,12 +120,16 @@ export function changeRoutes(server: FastifyInstance, service: ChangeService): v
     },
     async (req, reply) => {
       const id = knownId(req.params.id);
-      const result = await service.retry(projectId, id, parseDue(req.body, rules.nowMs()));
+      const result = await service.retry(
+        req.principal.projectId,
+        id,
+        parseDue(req.body, rules.nowMs()),
+      );
       if (result.kind === 'not_found') throw notFound(id);
       if (result.kind === 'not_retryable') {
         throw new BelfryError('not_retryable', `timer ${id} is ${result.status}`);
       }
-      return answerChanged(reply, () => service.read(projectId, id), id);
+      return answerChanged(reply, () => service.read(req.principal.projectId, id), id);
     },
   );
 }

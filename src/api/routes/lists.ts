@@ -12,7 +12,6 @@ import {
 import { described } from '../openapi/operation.ts';
 import { TimerListBody, TimerListQuery } from '../schemas/timerList.ts';
 import { timerSummaryBody } from '../timerBody.ts';
-import { projectId } from './request.ts';
 
 /** What lists need of the rest of the service. */
 export interface ListService {
@@ -41,6 +40,7 @@ export function listRoutes(server: FastifyInstance, service: ListService): void 
     described({
       operationId: 'listTimers',
       tag: 'timers',
+      scope: 'timers:read',
       summary: 'List timers, live and finished',
       query: TimerListQuery,
       answers: { 200: { description: 'A page.', body: TimerListBody } },
@@ -48,6 +48,7 @@ export function listRoutes(server: FastifyInstance, service: ListService): void 
     }),
     async (req) => {
       const { query } = req;
+      const { projectId } = req.principal;
       const filter = parseTimerFilter(query);
       const order = parseOrder(query.order, filter);
       const fingerprint = fingerprintOf(filter, [projectId, order]);

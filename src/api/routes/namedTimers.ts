@@ -9,7 +9,6 @@ import { CancelledTimerBody, PutTimerBody, TimerBody } from '../schemas/timer.ts
 import type { CancelResult, PutResult } from '../../core/timerChange.ts';
 import { answerChanged, answerTimer, cancelled, notFound } from './answers.ts';
 import { entityTagHeader, locationHeader, timerKeyPath } from './parameters.ts';
-import { projectId } from './request.ts';
 
 /** What timers by name need of the rest of the service. */
 export interface NamedTimerService {
@@ -31,6 +30,7 @@ export function namedTimerRoutes(server: FastifyInstance, service: NamedTimerSer
     described({
       operationId: 'putTimerByKey',
       tag: 'timers',
+      scope: 'timers:write',
       summary: 'Create or replace the live timer of a name',
       description:
         "For debounce, session time-outs, dead-man's switches: one live timer of a name at a time. While it is being delivered, the name moves to a new one.",
@@ -62,13 +62,17 @@ export function namedTimerRoutes(server: FastifyInstance, service: NamedTimerSer
     }),
     async (req, reply) => {
       const key = parseTimerKey(req.params.key);
-      const timer = parseNewTimer(projectId, req.body, service.rules, null);
+      const timer = parseNewTimer(req.principal.projectId, req.body, service.rules, null);
       const result = await service.putByKey(timer, key);
       if (result.kind === 'replaced') {
-        return answerChanged(reply, () => service.read(projectId, result.id), result.id);
+        return answerChanged(
+          reply,
+          () => service.read(req.principal.projectId, result.id),
+          result.id,
+        );
       }
       const { created, previous } = result;
-      const read = () => service.read(projectId, created.id);
+      const read = () => service.read(req.principal.projectId, created.id);
       const body = await answerChanged(reply, read, created.id);
       reply.code(201).header('location', `/timers/${created.id}`);
       return previous === null ? body : { ...body, previous };
@@ -80,6 +84,7 @@ export function namedTimerRoutes(server: FastifyInstance, service: NamedTimerSer
     described({
       operationId: 'getTimerByKey',
       tag: 'timers',
+      scope: 'timers:read',
       summary: 'Read the live timer of a name',
       path: timerKeyPath,
       answers: {
@@ -95,8 +100,8 @@ export function namedTimerRoutes(server: FastifyInstance, service: NamedTimerSer
     }),
     async (req, reply) => {
       const key = parseTimerKey(req.params.key);
-      const id = await service.find(projectId, key);
-      const timer = id === undefined ? undefined : await service.read(projectId, id);
+      const id = await service.find(req.principal.projectId, key);
+      const timer = id === undefined ? undefined : await service.read(req.principal.projectId, id);
       if (id === undefined || timer === undefined || timer.nextAtMs === null) throw notFound(key);
       return answerTimer(reply, timer, id);
     },
@@ -107,6 +112,7 @@ export function namedTimerRoutes(server: FastifyInstance, service: NamedTimerSer
     described({
       operationId: 'cancelTimerByKey',
       tag: 'timers',
+      scope: 'timers:write',
       summary: 'Cancel the live timer of a name',
       description: 'The answer is final: after a 200 no attempt starts any more.',
       path: timerKeyPath,
@@ -126,7 +132,7 @@ export function namedTimerRoutes(server: FastifyInstance, service: NamedTimerSer
     }),
     async (req) => {
       const key = parseTimerKey(req.params.key);
-      return cancelled(await service.cancelByKey(projectId, key), key);
+      return cancelled(await service.cancelByKey(req.principal.projectId, key), key);
     },
   );
 }

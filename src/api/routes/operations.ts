@@ -15,6 +15,7 @@ export function operationRoutes(server: FastifyInstance, operations: Operations)
     described({
       operationId: 'getHealth',
       tag: 'operations',
+      scope: null,
       summary: 'Whether the process lives',
       description: 'Its event loop turns; says nothing about the database.',
       answers: { 200: { description: 'It lives.', body: HealthBody } },
@@ -28,6 +29,7 @@ export function operationRoutes(server: FastifyInstance, operations: Operations)
     described({
       operationId: 'getReady',
       tag: 'operations',
+      scope: null,
       summary: 'Whether it can do its work',
       description:
         'The store is reachable, the schema current, and where the scheduler runs its heartbeat is fresh and its loop moves.',
@@ -49,6 +51,7 @@ export function operationRoutes(server: FastifyInstance, operations: Operations)
     described({
       operationId: 'getMetrics',
       tag: 'operations',
+      scope: 'operator',
       summary: 'Counters and the lateness histogram',
       answers: {
         200: {

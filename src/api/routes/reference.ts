@@ -50,6 +50,7 @@ export function referenceRoutes(server: FastifyInstance, routes: readonly Docume
     described({
       operationId: 'getOpenApi',
       tag: 'reference',
+      scope: null,
       summary: 'This description, as OpenAPI 3.1',
       answers: {
         200: { description: 'The document.', content: { 'application/json': Type.Unknown() } },
@@ -67,6 +68,7 @@ export function referenceRoutes(server: FastifyInstance, routes: readonly Docume
     described({
       operationId: 'getDocs',
       tag: 'reference',
+      scope: null,
       summary: 'This description, to read and to try out in a browser',
       description: 'Asks nothing of other hosts.',
       answers: { 200: { description: 'The page.', content: { 'text/html': Text } } },
@@ -84,6 +86,7 @@ export function referenceRoutes(server: FastifyInstance, routes: readonly Docume
     described({
       operationId: 'getDocsFile',
       tag: 'reference',
+      scope: null,
       summary: 'What the page is made of',
       path: {
         file: {

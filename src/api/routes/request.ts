@@ -1,8 +1,5 @@
 import type { FastifyRequest } from 'fastify';
 
-/** Until projects come, all timers belong to the first. */
-export const projectId = 1;
-
 /** A header that is to be given once; several of a name count as one with commas. */
 export function headerOf(value: string | string[] | undefined): string | undefined {
   return Array.isArray(value) ? value.join(', ') : value;

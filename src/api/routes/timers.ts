@@ -17,7 +17,7 @@ import {
   locationHeader,
   timerIdPath,
 } from './parameters.ts';
-import { headerOf, projectId } from './request.ts';
+import { headerOf } from './request.ts';
 
 /** What the timer routes need of the rest of the service. */
 export interface TimerService {
@@ -43,6 +43,7 @@ export function timerRoutes(server: FastifyInstance, service: TimerService): voi
     described({
       operationId: 'createTimer',
       tag: 'timers',
+      scope: 'timers:write',
       summary: 'Create a timer',
       description: 'Answered once the timer is committed to disk.',
       headers: idempotencyKeyHeader,
@@ -64,7 +65,7 @@ export function timerRoutes(server: FastifyInstance, service: TimerService): voi
     }),
     async (req, reply) => {
       const key = parseIdempotencyKey(headerOf(req.headers['idempotency-key']), req.body);
-      const timer = parseNewTimer(projectId, req.body, service.rules, key);
+      const timer = parseNewTimer(req.principal.projectId, req.body, service.rules, key);
       const created = await service.create(timer);
       if (created.isReplay) reply.header('idempotent-replayed', 'true');
       reply.code(201).header('location', `/timers/${created.id}`);
@@ -77,6 +78,7 @@ export function timerRoutes(server: FastifyInstance, service: TimerService): voi
     described({
       operationId: 'getTimer',
       tag: 'timers',
+      scope: 'timers:read',
       summary: 'Read a timer, live or finished',
       path: timerIdPath,
       answers: {
@@ -90,7 +92,7 @@ export function timerRoutes(server: FastifyInstance, service: TimerService): voi
     }),
     async (req, reply) => {
       const id = knownId(req.params.id);
-      return answerTimer(reply, await service.read(projectId, id), id);
+      return answerTimer(reply, await service.read(req.principal.projectId, id), id);
     },
   );
 
@@ -99,13 +101,14 @@ export function timerRoutes(server: FastifyInstance, service: TimerService): voi
     described({
       operationId: 'listAttempts',
       tag: 'timers',
+      scope: 'timers:read',
       summary: 'What the receiver answered to each attempt',
       path: timerIdPath,
       answers: { 200: { description: 'The attempts.', body: AttemptsBody } },
       problems: ['bad_request', 'timer_not_found', 'store_unavailable', 'commit_unknown'],
     }),
     async (req) => {
-      const attempts = await service.attempts(projectId, knownId(req.params.id));
+      const attempts = await service.attempts(req.principal.projectId, knownId(req.params.id));
       if (attempts === undefined) throw notFound(req.params.id);
       return { attempts: attempts.map(attemptWithResponseBody) };
     },
@@ -116,6 +119,7 @@ export function timerRoutes(server: FastifyInstance, service: TimerService): voi
     described({
       operationId: 'cancelTimer',
       tag: 'timers',
+      scope: 'timers:write',
       summary: 'Cancel a timer',
       description:
         'The answer is final: after a 200 no attempt starts any more; again a 200 when it is cancelled already.',
@@ -135,7 +139,7 @@ export function timerRoutes(server: FastifyInstance, service: TimerService): voi
     }),
     async (req) => {
       const id = knownId(req.params.id);
-      return cancelled(await service.cancel(projectId, id), id);
+      return cancelled(await service.cancel(req.principal.projectId, id), id);
     },
   );
 }

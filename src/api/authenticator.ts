@@ -1,0 +1,160 @@
+import { BelfryError } from '../core/errors.ts';
+import { anyone, type Principal, type Scope } from '../core/principal.ts';
+import { isSameHash, parseToken } from '../core/token.ts';
+import { createFailureLimit } from './failureLimit.ts';
+import { assertLocal, type RequestOrigin } from './localOnly.ts';
+
+/** What is known of tokens; see store/tokens. */
+export interface ProofStore {
+  prove(id: string): Promise<TokenProof | undefined>;
+  /** Whether the installation has given its first token. */
+  isInitialised(): Promise<boolean>;
+}
+
+export interface TokenProof {
+  readonly secretHash: Buffer;
+  readonly projectId: number;
+  readonly name: string;
+  readonly scopes: readonly Scope[];
+  readonly endsInMs: number | null;
+}
+
+/**
+ * `on`: every caller needs a token. `off`: nobody does. `auto`: nobody does until the first token is
+ * given, as long as they are on this machine.
+ */
+export type AuthMode = 'auto' | 'on' | 'off';
+
+/** Where a request came from, and what it shows. */
+export interface Credentials extends RequestOrigin {
+  readonly authorization: string | undefined;
+  readonly address: string;
+}
+
+interface Known {
+  readonly proof: TokenProof | undefined;
+  readonly principal: Principal | undefined;
+  /** Both by the monotonic clock. */
+  readonly readAtMs: number;
+  readonly endsAtMs: number;
+}
+
+/** A revocation takes effect everywhere within a second: this, and the time of a look-up. */
+const freshMs = 900;
+/** From then on it is looked up again, while callers go on with what is known. */
+const refreshAfterMs = 450;
+const knownMax = 10_000;
+const takes = 'must be "Bearer " and a token of this installation that has not ended';
+
+/**
+ * Tells who asks. What has been looked up is kept for less than a second, so that a busy token costs
+ * one look-up now and then and a hash a request; also that there is no such token. An address from
+ * which too many wrong ones come has to wait, but for tokens that were right before.
+ */
+export function createAuthenticator(options: {
+  mode: AuthMode;
+  store: ProofStore;
+  clock: { monotonicMs(): number };
+}) {
+  const { mode, store, clock } = options;
+  const known = new Map<string, Known>();
+  const reading = new Map<string, Promise<Known>>();
+  const failures = createFailureLimit(clock);
+  const used = new Set<string>();
+  let isClosed = mode === 'on';
+  let openUntilMs = -Infinity;
+
+  async function read(id: string): Promise<Known> {
+    const readAtMs = clock.monotonicMs();
+    const proof = await store.prove(id);
+    const found: Known = {
+      proof,
+      principal:
+        proof === undefined
+          ? undefined
+          : {
+              kind: 'token',
+              id,
+              name: proof.name,
+              projectId: proof.projectId,
+              scopes: proof.scopes,
+            },
+      readAtMs,
+      endsAtMs:
+        proof === undefined || proof.endsInMs === null ? Infinity : readAtMs + proof.endsInMs,
+    };
+    known.delete(id);
+    known.set(id, found);
+    if (known.size > knownMax) known.delete(known.keys().next().value ?? '');
+    return found;
+  }
+
+  /** One look-up at a time for a token. */
+  function look(id: string): Promise<Known> {
+    let look = reading.get(id);
+    if (look === undefined) {
+      look = read(id).finally(() => reading.delete(id));
+      reading.set(id, look);
+    }
+    return look;
+  }
+
+  function verdict(found: Known, secretHash: Buffer): Principal | undefined {
+    const { proof, principal, endsAtMs } = found;
+    if (proof === undefined || !isSameHash(proof.secretHash, secretHash)) return undefined;
+    return clock.monotonicMs() < endsAtMs ? principal : undefined;
+  }
+
+  async function byToken({ authorization, address }: Credentials): Promise<Principal> {
+    const [, text = ''] = /^Bearer +(\S+) *$/i.exec(authorization ?? '') ?? [];
+    const parts = parseToken(text);
+    const before = parts === undefined ? undefined : known.get(parts.id);
+    const wasRight =
+      before !== undefined &&
+      parts !== undefined &&
+      verdict(before, parts.secretHash) !== undefined;
+    if (!wasRight) failures.assertFew(address);
+    if (parts !== undefined) {
+      const nowMs = clock.monotonicMs();
+      const ageMs = before === undefined ? Infinity : nowMs - before.readAtMs;
+      const found = before !== undefined && ageMs < freshMs ? before : await look(parts.id);
+      if (ageMs > refreshAfterMs && ageMs < freshMs) look(parts.id).catch(() => undefined);
+      const principal = verdict(found, parts.secretHash);
+      if (principal !== undefined) {
+        used.add(parts.id);
+        return principal;
+      }
+    }
+    failures.add(address);
+    const shown = authorization === undefined ? 'is missing: it' : 'is not valid: it';
+    throw new BelfryError('unauthenticated', `the Authorization header ${shown} ${takes}`);
+  }
+
+  async function isOpen(): Promise<boolean> {
+    if (isClosed) return false;
+    const nowMs = clock.monotonicMs();
+    if (nowMs >= openUntilMs) {
+      isClosed = await store.isInitialised();
+      openUntilMs = nowMs + freshMs;
+    }
+    return !isClosed;
+  }
+
+  return {
+    /** @throws BelfryError `unauthenticated`, `rate_limited`, `origin_not_allowed`, `store_unavailable`. */
+    async authenticate(credentials: Credentials): Promise<Principal> {
+      if (mode === 'off') return anyone;
+      if (!(await isOpen())) return byToken(credentials);
+      assertLocal(credentials);
+      return anyone;
+    },
+    /** The tokens that were shown since it was asked last. */
+    takeUsed(): readonly string[] {
+      const ids = [...used];
+      used.clear();
+      return ids;
+    },
+  };
+}
+
+export type Authenticator = ReturnType<typeof createAuthenticator>;

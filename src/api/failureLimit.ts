@@ -1,0 +1,54 @@
+import { isIPv6 } from 'node:net';
+import { BelfryError } from '../core/errors.ts';
+
+/** So many wrong credentials from an address within the window, and it has to wait for its end. */
+const failuresMax = 20;
+const windowMs = 10_000;
+const addressesMax = 10_000;
+
+/**
+ * Counts failures by address. Forgets the oldest address beyond a number: a crowd of addresses can
+ * buy itself tries, but no memory.
+ */
+export function createFailureLimit(clock: { monotonicMs(): number }) {
+  const windows = new Map<string, { count: number; endsAtMs: number }>();
+
+  return {
+    /** @throws BelfryError `rate_limited`. */
+    assertFew(address: string): void {
+      const window = windows.get(originOf(address));
+      if (window === undefined || window.count < failuresMax) return;
+      const leftMs = window.endsAtMs - clock.monotonicMs();
+      if (leftMs <= 0) return;
+      const seconds = Math.ceil(leftMs / 1_000);
+      throw new BelfryError(
+        'rate_limited',
+        `too many wrong credentials from this address: try again in ${seconds} s`,
+        { retryAfterSeconds: seconds },
+      );
+    },
+    add(address: string): void {
+      const origin = originOf(address);
+      const nowMs = clock.monotonicMs();
+      const window = windows.get(origin);
+      if (window !== undefined && nowMs < window.endsAtMs) {
+        window.count += 1;
+        return;
+      }
+      windows.delete(origin);
+      windows.set(origin, { count: 1, endsAtMs: nowMs + windowMs });
+      if (windows.size > addressesMax) windows.delete(windows.keys().next().value ?? '');
+    },
+  };
+}
+
+/** Of IPv6 the /64: all of its addresses are one customer's. */
+function originOf(address: string): string {
+  if (!isIPv6(address) || address.includes('.')) return address;
+  const [head = '', tail] = address.split('::');
+  const groups = head === '' ? [] : head.split(':');
+  const missing =
+    tail === undefined ? 0 : 8 - groups.length - (tail === '' ? 0 : tail.split(':').length);
+  const full = [...groups, ...Array.from({ length: missing }, () => '0')];
+  return full.slice(0, 4).join(':');
+}

@@ -1,0 +1,141 @@
+import type { Scope } from '../core/principal.ts';
+import type { Database } from './database.ts';
+
+/** A token as it is kept. Instants in milliseconds of the Unix epoch. */
+export interface StoredToken {
+  readonly id: string;
+  readonly projectId: number;
+  readonly name: string;
+  readonly scopes: readonly Scope[];
+  readonly createdAtMs: number;
+  readonly expiresAtMs: number | null;
+  readonly revokedAtMs: number | null;
+  readonly lastUsedAtMs: number | null;
+}
+
+export interface NewStoredToken {
+  readonly id: string;
+  readonly projectId: number;
+  readonly name: string;
+  readonly secretHash: Buffer;
+  readonly scopes: readonly Scope[];
+  readonly expiresAfterMs: number | null;
+}
+
+/** What tells whether somebody who shows a token is let in. */
+export interface TokenProof {
+  readonly secretHash: Buffer;
+  readonly projectId: number;
+  readonly name: string;
+  readonly scopes: readonly Scope[];
+  /** Until it ends, by the database's clock; null: it does not. Negative: it has ended. */
+  readonly endsInMs: number | null;
+}
+
+type TokenRow = readonly [
+  id: string,
+  projectId: number,
+  name: string,
+  scopes: Scope[],
+  createdAtMs: number,
+  expiresAtMs: number | null,
+  revokedAtMs: number | null,
+  lastUsedAtMs: number | null,
+];
+
+const columns =
+  't.id, t.project_id, t.name, t.scopes, t.created_at, t.expires_at, t.revoked_at, t.last_used_at';
+
+// Each by tokens_pkey, but for the list: tokens_project_id.
+const proveToken = {
+  name: 'prove_token',
+  text: `
+SELECT secret_hash, project_id, name, scopes,
+  (extract(epoch FROM least(expires_at, revoked_at) - clock_timestamp()) * 1000)::float8
+FROM belfry.tokens WHERE id = $1`,
+};
+
+const insertToken = {
+  name: 'insert_token',
+  text: `
+INSERT INTO belfry.tokens AS t (id, project_id, name, secret_hash, scopes, expires_at)
+SELECT $1, p.id, $3, $4, $5::text[], clock_timestamp() + $6::float8 * interval '1 millisecond'
+FROM belfry.projects p WHERE p.id = $2::bigint
+RETURNING ${columns}`,
+};
+
+const listTokens = {
+  name: 'list_tokens',
+  text: `
+SELECT ${columns} FROM belfry.tokens t WHERE t.project_id = $1::bigint ORDER BY t.created_at, t.id`,
+};
+
+const readToken = {
+  name: 'read_token',
+  text: `
+SELECT ${columns} FROM belfry.tokens t WHERE t.id = $1`,
+};
+
+// Again: the first revocation stays the one.
+const endToken = {
+  name: 'end_token',
+  text: `
+UPDATE belfry.tokens t SET
+  revoked_at = CASE WHEN $2::float8 = 0 THEN coalesce(t.revoked_at, clock_timestamp())
+    ELSE t.revoked_at END,
+  expires_at = CASE WHEN $2::float8 = 0 THEN t.expires_at
+    ELSE least(t.expires_at, clock_timestamp() + $2::float8 * interval '1 millisecond') END
+WHERE t.id = $1
+RETURNING ${columns}`,
+};
+
+const markUsed = {
+  name: 'mark_tokens_used',
+  text: `
+UPDATE belfry.tokens t SET last_used_at = greatest(t.last_used_at, clock_timestamp())
+FROM unnest($1::text[]) AS i(id) WHERE t.id = i.id`,
+};
+
+export function createTokenStore(database: Database) {
+  return {
+    async prove(id: string): Promise<TokenProof | undefined> {
+      const [row] = await database.query<
+        [Buffer, number, string, Scope[], endsInMs: number | null]
+      >(proveToken, [id]);
+      if (row === undefined) return undefined;
+      const [secretHash, projectId, name, scopes, endsInMs] = row;
+      return { secretHash, projectId, name, scopes, endsInMs };
+    },
+    /** Undefined when there is no such project. */
+    async add(token: NewStoredToken): Promise<StoredToken | undefined> {
+      const { id, projectId, name, secretHash, scopes, expiresAfterMs } = token;
+      const values = [id, projectId, name, secretHash, scopes, expiresAfterMs];
+      return first(await database.query<TokenRow>(insertToken, values));
+    },
+    async list(projectId: number): Promise<StoredToken[]> {
+      return (await database.query<TokenRow>(listTokens, [projectId])).map(tokenOf);
+    },
+    async read(id: string): Promise<StoredToken | undefined> {
+      return first(await database.query<TokenRow>(readToken, [id]));
+    },
+    /** Ends it now, for good; with `afterMs` then, unless it ends before. */
+    async end(id: string, afterMs = 0): Promise<StoredToken | undefined> {
+      return first(await database.query<TokenRow>(endToken, [id, afterMs]));
+    },
+    async markUsed(ids: readonly string[]): Promise<void> {
+      await database.query(markUsed, [ids]);
+    },
+  };
+}
+
+export type TokenStore = ReturnType<typeof createTokenStore>;
+
+function first(rows: readonly TokenRow[]): StoredToken | undefined {
+  const [row] = rows;
+  return row === undefined ? undefined : tokenOf(row);
+}
+
+function tokenOf(row: TokenRow): StoredToken {
+  const [id, projectId, name, scopes, createdAtMs, expiresAtMs, revokedAtMs, lastUsedAtMs] = row;
+  return { id, projectId, name, scopes, createdAtMs, expiresAtMs, revokedAtMs, lastUsedAtMs };
+}
