@@ -225,7 +225,7 @@ test('lines are taken up while more are still to come', async () => {
   const chunk = (text: string) => `${Buffer.byteLength(text).toString(16)}\r\n${text}\r\n`;
   const one = `${JSON.stringify({ url, delay: 99 })}\n`;
   socket.write(
-    `POST /timers/batch HTTP/1.1\r\nhost: b\r\ncontent-type: ${ndjson}\r\ntransfer-encoding: chunked\r\nconnection: close\r\n\r\n${chunk(one.repeat(3) + one.slice(0, 20))}`,
+    `POST /timers/batch HTTP/1.1\r\nhost: localhost\r\ncontent-type: ${ndjson}\r\ntransfer-encoding: chunked\r\nconnection: close\r\n\r\n${chunk(one.repeat(3) + one.slice(0, 20))}`,
   );
   await eventually('three are there', async () => (await timersInAll()) === before + 3);
   socket.write(`${chunk(one.slice(20))}0\r\n\r\n`);
@@ -245,7 +245,7 @@ test('a client that goes away in the middle leaves what it had sent, and the ser
   const socket = connect(Number(new URL(app.url).port), '127.0.0.1');
   const one = `${JSON.stringify({ url, delay: 99 })}\n`;
   socket.write(
-    `POST /timers/batch HTTP/1.1\r\nhost: b\r\ncontent-type: ${ndjson}\r\ncontent-length: 99999\r\n\r\n${one}${one}`,
+    `POST /timers/batch HTTP/1.1\r\nhost: localhost\r\ncontent-type: ${ndjson}\r\ncontent-length: 99999\r\n\r\n${one}${one}`,
   );
   await eventually('two are there', async () => (await timersInAll()) === before + 2);
   socket.resetAndDestroy();
