@@ -1,11 +1,12 @@
 import { BelfryApiError, BelfryConnectionError } from '../../packages/client/src/index.ts';
+import { visible } from './visible.ts';
 
 /** An error of the service in one line: code, explanation, and the fields that it does not name. */
 export function errorLine({ code, message, fields }: BelfryApiError): string {
   const others = fields
     .filter(({ field }) => !message.includes(field))
     .map(({ field, message: takes }) => `${field} ${takes}`);
-  return [`${code}: ${message.replaceAll(/\s+/g, ' ')}`, ...others].join('; ');
+  return visible([`${code}: ${message.replaceAll(/\s+/g, ' ')}`, ...others].join('; '));
 }
 
 /** What is told of a command that failed. */

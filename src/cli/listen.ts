@@ -1,11 +1,17 @@
 import { once } from 'node:events';
-import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
+import {
+  createServer,
+  type IncomingHttpHeaders,
+  type IncomingMessage,
+  type ServerResponse,
+} from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { buffer } from 'node:stream/consumers';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { verifyWebhook, WebhookVerificationError } from '../../packages/client/src/index.ts';
 import { UsageError, type Command, type Given, type Terminal } from './command.ts';
 import { jsonOption } from './terminal.ts';
+import { visible } from './visible.ts';
 import { localTime, spanOf } from './when.ts';
 
 const portDefault = '7000';
@@ -39,6 +45,7 @@ export const listen: Command = {
   ],
   async run(given, terminal) {
     const answers = readAnswers(given);
+    await checkSecrets(answers.secrets);
     const server = createServer((req, res) => {
       void receive(req, res, answers, terminal).catch(() => res.destroy());
     });
@@ -69,7 +76,7 @@ async function receive(
 ): Promise<void> {
   const at = new Date().toISOString();
   const body = await buffer(req);
-  const signature = await signatureOf(req, body, answers.secrets);
+  const signature = await signatureOf(req.headers, body, answers.secrets);
   const isBad = signature !== undefined && signature !== 'valid';
   const status = isBad ? 401 : answers.next();
   const text = body.toString();
@@ -106,9 +113,9 @@ function show(
   const isGood = seen.status >= 200 && seen.status < 300;
   const parts = [
     paint('dim', `${localTime(seen.at)}${seen.at.slice(19, 23)}`),
-    paint('bold', `${seen.method} ${seen.path}`),
-    ...(seen.webhook_id === null ? [] : [seen.webhook_id]),
-    ...(seen.attempt === null ? [] : [`attempt ${seen.attempt}`]),
+    paint('bold', visible(`${seen.method} ${seen.path}`)),
+    ...(seen.webhook_id === null ? [] : [visible(seen.webhook_id)]),
+    ...(seen.attempt === null ? [] : [`attempt ${visible(seen.attempt)}`]),
     ...(seen.signature === undefined ? [] : [`signature ${seen.signature}`]),
     paint(isGood ? 'green' : 'red', `→ ${seen.status}`),
   ];
@@ -116,23 +123,27 @@ function show(
   if (seen.body !== '') line(`  ${visible(seen.body)}`);
 }
 
-/** What arrives must not steer the terminal. */
-function visible(text: string): string {
-  return text.replaceAll(/\p{Cc}/gu, ' ');
-}
-
 /** `valid`, or why not; undefined when nothing is checked. */
 async function signatureOf(
-  req: IncomingMessage,
+  headers: IncomingHttpHeaders,
   body: Buffer,
   secrets: readonly string[],
 ): Promise<string | undefined> {
   if (secrets.length === 0) return undefined;
   try {
-    await verifyWebhook(secrets, req.headers, body);
+    await verifyWebhook(secrets, headers, body);
     return 'valid';
   } catch (err) {
     return err instanceof WebhookVerificationError ? err.reason : 'invalid_secret';
+  }
+}
+
+/** A mistyped secret would refuse everything, as if what arrives were at fault. */
+async function checkSecrets(secrets: readonly string[]): Promise<void> {
+  for (const secret of secrets) {
+    if ((await signatureOf({}, Buffer.alloc(0), [secret])) === 'invalid_secret') {
+      throw new UsageError('--secret takes whsec_ and base64');
+    }
   }
 }
 

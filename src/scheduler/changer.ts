@@ -201,11 +201,14 @@ export function createChanger(options: {
         );
         if (held === 'started') {
           const stored = await store.read(projectId, id);
-          return stored === undefined
-            ? { kind: 'not_found' }
-            : { kind: 'too_late', status: 'delivering' };
-        }
-        if (held !== undefined) return held;
+          if (stored === undefined) return { kind: 'not_found' };
+          // What was started here is what the database knows of, or it is another's by now (this
+          // process was paused beyond its lease) or waits for its retry: then it can be changed.
+          const isOurs = stored.owner !== null && stored.owner === own?.owner();
+          if (isOurs && stored.timer.nextAtMs !== null) {
+            return { kind: 'too_late', status: 'delivering' };
+          }
+        } else if (held !== undefined) return held;
         const result = await apply(null);
         if (result !== undefined) return { kind: 'done', result };
         const stored = await store.read(projectId, id);

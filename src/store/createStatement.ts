@@ -195,12 +195,14 @@ function createStatement(name: string, columns: readonly Column[]): CreateStatem
       - $${columns.length + 5}::float8 * interval '1 millisecond'
   RETURNING k.timer_id
 ), `;
-  // The insert waits for it by counting it.
+  // Only while it is being delivered: one that waits (again) would fire beside the new one, although it
+  // can be replaced in place. The insert waits for it by counting it.
   const freed = `freed AS (
   UPDATE belfry.timers t SET key = NULL
-  FROM unnest($${columns.length + 5}::bigint[], ${arrayOf('key')}, ${arrayOf('project_id')})
+  FROM base, unnest($${columns.length + 5}::bigint[], ${arrayOf('key')}, ${arrayOf('project_id')})
     AS i(id, key, project_id)
   WHERE t.id = i.id AND t.project_id = i.project_id AND t.key = i.key
+    AND t.owner IS NOT NULL AND t.next_at <= base.at
   RETURNING t.id
 ), `;
   const labelRows = `, labelled AS (

@@ -89,7 +89,8 @@ const summaryAnswer = [
   msOf('x.created_at'),
   msOf('x.due_at'),
   msOf('x.expires_at'),
-  msOf('x.finished_at'),
+  // Not whole milliseconds, as the others are: cut off, as `GET /timers/{id}` shows it.
+  msOf("date_trunc('milliseconds', x.finished_at)"),
   'x.failure_code',
   'x.attempts',
   `CASE WHEN x.next_at IS NULL THEN 0 ELSE greatest(0, ${msUntil('x.due_at')}) END`,

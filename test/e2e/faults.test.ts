@@ -1,5 +1,4 @@
 import { test } from 'node:test';
-import { cancelRace } from '../faults/cancelRace.ts';
 import { killCycles } from '../faults/killCycles.ts';
 import { randomPauses, staleOutcome, wakesAfterTakeOver } from '../faults/pauses.ts';
 import { poisonTimer } from '../faults/poison.ts';
@@ -29,21 +28,3 @@ void test('an API process and a scheduler process work as one', (t) => apiAndSch
 
 void test('a timer that kills its process ends, its bystanders are delivered', (t) =>
   poisonTimer(t, { bystanders: 100, dueWithPoison: 20 }));
-
-void test('a cancel within 50 ms of due is final, in the owner’s process', (t) =>
-  cancelRace(t, {
-    timers: 1_000,
-    perSecond: 300,
-    acrossProcesses: false,
-    earliestMs: 50,
-    mustSucceedMs: [20, 50],
-  }));
-
-void test('a cancel near due is final, sent to another process', (t) =>
-  cancelRace(t, {
-    timers: 400,
-    perSecond: 100,
-    acrossProcesses: true,
-    earliestMs: 400,
-    mustSucceedMs: [200, 400],
-  }));

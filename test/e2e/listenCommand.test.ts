@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { createHmac } from 'node:crypto';
 import { test } from 'node:test';
+import { runBelfry } from '../support/belfryProcess.ts';
 import { startCommand, type CommandProcess } from '../support/commandProcess.ts';
 import { eventually } from '../support/eventually.ts';
 
@@ -46,6 +47,13 @@ void test('listen shows what arrives and answers one status after another, the l
 
   command.signal('SIGINT');
   assert.deepEqual(await command.exited, { code: 0, signal: null });
+});
+
+void test('listen does not start with a secret that is none', async () => {
+  for (const secret of ['whsec_%%%', 'whsec_', '']) {
+    const { code, stderr } = await runBelfry(['listen', '0', `--secret=${secret}`]);
+    assert.deepEqual([code, stderr.split(' ', 2)], [2, ['belfry:', '--secret']], stderr);
+  }
 });
 
 void test('listen checks signatures and answers 401 to a bad one', async () => {

@@ -11,7 +11,7 @@ import { freePort, mainPath, runBelfry } from '../support/belfryProcess.ts';
 import { startCommand } from '../support/commandProcess.ts';
 import { createTestDatabase } from '../support/database.ts';
 import { eventually } from '../support/eventually.ts';
-import { startReceiver } from '../support/receiver.ts';
+import { startReceiver, type Arrival } from '../support/receiver.ts';
 
 const database = await createTestDatabase();
 const receiver = await startReceiver();
@@ -91,6 +91,14 @@ void test('cancel answers for each id, and fails when it was too late for one', 
   assert.match(stderr, new RegExp(`^belfry: too_late: .*${gone}.*\n$`));
 });
 
+void test('a dry run of ids is refused, and nothing is changed', async () => {
+  const id = await created('--in', '1h');
+  const { code, stderr } = await belfry('timers', 'cancel', String(id), '--dry-run');
+  assert.equal(code, 2);
+  assert.match(stderr, /^belfry: --dry-run /);
+  assert.equal((await app.get(`/timers/${id}`)).body['status'], 'pending');
+});
+
 void test('watch prints each attempt, and exits by how it ended', async () => {
   await using flaky = await startReceiver((res) => {
     res.writeHead(flaky.arrivals.length === 1 ? 503 : 200).end('answer');
@@ -112,6 +120,35 @@ void test('watch prints each attempt, and exits by how it ended', async () => {
   const cancelled = await created('--in', '1h');
   await belfry('timers', 'cancel', String(cancelled));
   assert.equal((await belfry('timers', 'watch', String(cancelled))).code, 1);
+});
+
+async function passOn({ path, headers, body }: Arrival): Promise<string> {
+  const names = ['content-type', 'idempotency-key'];
+  const answer = await fetch(`${app.url}${path}`, {
+    method: 'POST',
+    headers: names.map((name) => [name, String(headers[name])]),
+    body,
+  });
+  return answer.text();
+}
+
+void test('a batch that breaks off says how to go on without making a timer twice', async () => {
+  const lines = Array.from({ length: 10_001 }, () => `{"url":"${receiver.url}","hours":9}`);
+  const file = join(directory, 'many.ndjson');
+  await writeFile(file, lines.join('\n'));
+  // Passes the first request on to the service, and breaks every other off.
+  await using relay = await startReceiver((res, arrival) => {
+    if (relay.arrivals.length > 1) res.destroy();
+    else void passOn(arrival).then((text) => res.end(text));
+  });
+  const broken = await belfry('timers', 'batch', file, '--url', relay.url);
+  assert.equal(broken.code, 1);
+  const [, key = ''] = /^10000 created .* --idempotency-key (\S+)\n/.exec(broken.stderr) ?? [];
+  const whole = await belfry('timers', 'batch', file, '--idempotency-key', key);
+  assert.equal(whole.code, 0, whole.stderr);
+  const ids = (text: string) => rowsOf(text).map((row) => (row['timer'] as { id: number }).id);
+  assert.equal(ids(whole.stdout).length, 10_001);
+  assert.deepEqual(ids(whole.stdout).slice(0, 10_000), ids(broken.stdout));
 });
 
 void test('batch creates a timer for each line, prints those that failed, and exits 1 for them', async () => {

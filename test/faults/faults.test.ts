@@ -1,5 +1,5 @@
 import { test } from 'node:test';
-import { cancelRace } from './cancelRace.ts';
+import { changesUnderFaults } from './changesUnderFaults.ts';
 import { killCycles } from './killCycles.ts';
 import { lostReplies } from './lostReplies.ts';
 import { randomPauses, staleOutcome, wakesAfterTakeOver } from './pauses.ts';
@@ -11,32 +11,21 @@ import { killAtEachStage } from './stages.ts';
 // One file, so that they run one after another: each wants the machine for itself. Sizes can be
 // set, such as BELFRY_FAULT_CYCLES=3; test/e2e runs the same scenarios at a size for every day.
 
-const cancels = sizeOf('BELFRY_FAULT_CANCELS', 10_000);
 const outages = sizeOf('BELFRY_FAULT_OUTAGES', 4);
-
-void test('a cancel within 50 ms of due is final, in the owner’s process', (t) =>
-  cancelRace(t, {
-    timers: cancels,
-    perSecond: 500,
-    acrossProcesses: false,
-    earliestMs: 50,
-    mustSucceedMs: [20, 50],
-  }));
-
-void test('a cancel near due is final, sent to another process', (t) =>
-  cancelRace(t, {
-    timers: cancels,
-    perSecond: 250,
-    acrossProcesses: true,
-    earliestMs: 400,
-    mustSucceedMs: [200, 400],
-  }));
 
 void test('kill -9 of everything in the middle of 2,000 timers firing loses none', (t) =>
   killCycles(t, {
     cycles: sizeOf('BELFRY_FAULT_CYCLES', 20),
     timers: sizeOf('BELFRY_FAULT_TIMERS', 2_000),
   }));
+
+void test('what was answered to a change is true, whatever was killed, stopped or restarted', (t) => {
+  const kinds = ['kill', 'pause', 'kill', 'pause', 'postgres'] as const;
+  const faults = Array.from({ length: sizeOf('BELFRY_FAULT_CHANGES', 45) }, (_, index) => {
+    return kinds[index % kinds.length] ?? 'kill';
+  });
+  return changesUnderFaults(t, { processes: 3, names: 25, faults });
+});
 
 void test('kill -9 at each stage of a timer', (t) => killAtEachStage(t));
 

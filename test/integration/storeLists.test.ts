@@ -13,6 +13,7 @@ import {
 } from '../../src/core/timerFilter.ts';
 import { createTimerPages } from '../../src/store/listPages.ts';
 import { createTimerCreator } from '../../src/store/createTimers.ts';
+import { createTimerReader } from '../../src/store/readTimers.ts';
 import { createTestDatabase, sql } from '../support/database.ts';
 import { addPastPartitions, openListDatabase, seedTimers } from '../support/listedTimers.ts';
 import { newTimer } from '../support/storedTimers.ts';
@@ -253,4 +254,20 @@ test('labels become rows with the timers that bear them, once each, and with no 
     listed.map(({ id }) => id),
     [one.id, both.id],
   );
+});
+
+test('an instant of finish is shown as GET /timers/{id} shows it, where PostgreSQL has a fraction', async () => {
+  const finished = all.find(({ status }) => status === 'succeeded');
+  assert.ok(finished);
+  await sql(
+    db.database,
+    `UPDATE belfry.history SET finished_at = date_trunc('second', finished_at)
+       + interval '247600 microseconds' WHERE id = $1`,
+    [finished.id],
+  );
+  const read = await createTimerReader(db.database).read(1, finished.id);
+  const listed = (await listAll(parseTimerFilter({}))).find(({ id }) => id === finished.id);
+  const text = (ms: number | null | undefined) => new Date(ms ?? 0).toISOString();
+  assert.match(text(read?.timer.finishedAtMs), /\.247Z$/);
+  assert.equal(text(listed?.finishedAtMs), text(read?.timer.finishedAtMs));
 });

@@ -67,9 +67,18 @@ export async function exchange(url: string, bytes: string | Buffer): Promise<Ans
 
 /** A request with a body, with exactly these header lines and nothing that a client would add. */
 export function rawPost(path: string, body: string | Buffer, headerLines: readonly string[] = []) {
+  return rawRequest('POST', path, body, headerLines);
+}
+
+export function rawRequest(
+  method: string,
+  path: string,
+  body: string | Buffer,
+  headerLines: readonly string[] = [],
+) {
   const bytes = Buffer.from(body);
   const head = [
-    `POST ${path} HTTP/1.1`,
+    `${method} ${path} HTTP/1.1`,
     'host: belfry',
     'connection: close',
     `content-length: ${bytes.length}`,

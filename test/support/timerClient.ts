@@ -37,6 +37,7 @@ export interface TimerClient {
   read(id: number): Promise<TimerAnswer>;
   cancel(id: number): Promise<Answer>;
   get(path: string): Promise<Answer>;
+  send(method: 'PATCH' | 'PUT' | 'POST' | 'DELETE', path: string, body?: unknown): Promise<Answer>;
   /** One number of GET /metrics; 0 when it is not there. */
   metric(name: string): Promise<number>;
   close(): Promise<void>;
@@ -46,7 +47,7 @@ export function createTimerClient(url: string): TimerClient {
   const agent = new Agent({ connections: 64, pipelining: 1 });
 
   async function call(
-    method: 'GET' | 'POST' | 'DELETE',
+    method: 'GET' | 'POST' | 'DELETE' | 'PATCH' | 'PUT',
     path: string,
     body?: unknown,
     headers: Readonly<Record<string, string>> = {},
@@ -83,6 +84,7 @@ export function createTimerClient(url: string): TimerClient {
     },
     cancel: (id) => json('DELETE', `/timers/${id}`),
     get: (path) => json('GET', path),
+    send: (method, path, body) => json(method, path, body),
     async metric(name) {
       const { text } = await call('GET', '/metrics');
       const match = new RegExp(`^${name} (\\S+)$`, 'm').exec(text);

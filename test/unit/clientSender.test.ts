@@ -1,7 +1,11 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { BelfryApiError, BelfryConnectionError } from '../../packages/client/src/index.ts';
+import {
+  BelfryApiError,
+  BelfryConnectionError,
+  createClient,
+} from '../../packages/client/src/index.ts';
 import { retryBaseMs, retryCapMs, retryDelayMs } from '../../packages/client/src/retryDelay.ts';
 import { createSender, type Call } from '../../packages/client/src/sender.ts';
 import { createTimersApi } from '../../packages/client/src/timersApi.ts';
@@ -100,7 +104,8 @@ test('a wait that would pass the timeout is not begun: the answer comes out at o
 
 test('what must not be done twice is repeated only when it was surely not done', async () => {
   const once: Call = { ...call, isRepeatable: false };
-  for (const unclear of [lost, problem(503, 'commit_unknown'), { status: 504, body: 'x' }]) {
+  const ofProxies = [502, 503, 504].map((status) => ({ status, body: '<html>' }));
+  for (const unclear of [lost, problem(503, 'commit_unknown'), ...ofProxies]) {
     const { sender, requests } = scripted([unclear]);
     await assert.rejects(sender.send(once));
     assert.equal(requests.length, 1);
@@ -117,7 +122,7 @@ test('a repeated create bears the key of the first sending, another create anoth
   await timers.create({ url: 'http://a.test', seconds: 1 });
   await timers.create({ url: 'http://a.test', seconds: 1 });
   const keys = requests.map(({ init }) => new Headers(init.headers).get('idempotency-key'));
-  assert.match(keys[0] ?? '', /^[0-9a-f-]{36}$/);
+  assert.match(keys[0] ?? '', /^[0-9a-f]{32}$/);
   assert.deepEqual([keys[1], keys[2]], [keys[0], keys[0]]);
   assert.notEqual(keys[3], keys[0]);
 });
@@ -125,6 +130,35 @@ test('a repeated create bears the key of the first sending, another create anoth
 test('an answer that is not the service’s is told apart from its own', async () => {
   const { sender } = scripted([{ status: 404, body: '<html>' }]);
   await assert.rejects(sender.send(call), { code: 'unexpected_response', status: 404 });
+});
+
+test('a success that is no JSON is an error of the documented kind', async () => {
+  const fetch = async () => new Response('<html>log in</html>', { status: 200 });
+  const client = createClient({ url: 'http://belfry.test', fetch });
+  const calls = [
+    () => client.timers.get(1),
+    () => client.timers.batch([{ url: 'http://a.test' }]),
+    () => client.timers.byKey.put('k', { url: 'http://a.test' }),
+    () => client.timers.planCancel({ label: 'a' }),
+    () => client.health(),
+  ];
+  for (const call of calls) {
+    await assert.rejects(call(), { name: 'BelfryApiError', code: 'unexpected_response' });
+  }
+});
+
+test('a create works where there is no randomUUID, as in pages served over http', async (t) => {
+  t.mock.method(crypto, 'randomUUID', () => assert.fail('not there'));
+  const { timers } = scripted([ok]);
+  await timers.create({ url: 'http://a.test' });
+});
+
+test('a timeout that no timer can hold is refused, and not taken for one millisecond', async () => {
+  const { timers, requests } = scripted([ok]);
+  for (const timeoutMs of [Infinity, 2 ** 31, 0, NaN]) {
+    await assert.rejects(timers.get(1, { timeoutMs }), TypeError);
+  }
+  assert.equal(requests.length, 0);
 });
 
 test('a connection error says where it went and why', async () => {

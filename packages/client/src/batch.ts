@@ -1,4 +1,6 @@
+import { answerJson } from './answerJson.ts';
 import { BelfryConnectionError } from './errors.ts';
+import { randomKey } from './randomKey.ts';
 import type { NewTimer } from './requests.ts';
 import type { BatchResult } from './responses.ts';
 import type { CallOptions, Sender } from './sender.ts';
@@ -24,7 +26,7 @@ export const requestLengthMax = 8 * 1024 * 1024;
 export async function* sendBatch(
   sender: Sender,
   timers: Iterable<NewTimer> | AsyncIterable<NewTimer>,
-  { idempotencyKey = crypto.randomUUID(), ...options }: BatchOptions,
+  { idempotencyKey = randomKey(), ...options }: BatchOptions,
 ): AsyncGenerator<BatchResult> {
   let sent = 0;
   for await (const lines of requestsOf(timers)) {
@@ -46,7 +48,7 @@ async function sendLines(
   options: CallOptions,
 ): Promise<readonly BatchResult[]> {
   const path = '/timers/batch';
-  const { text } = await sender.send(
+  const answer = await sender.send(
     {
       method: 'POST',
       path,
@@ -56,10 +58,10 @@ async function sendLines(
     },
     options,
   );
-  const results = text
+  const results = answer.text
     .split('\n')
     .filter((line) => line !== '')
-    .map((line): BatchResult => JSON.parse(line));
+    .map((line) => answerJson<BatchResult>(answer, line));
   if (results.length === 0 || results.length > lines.length) {
     const message = `${results.length} results for a batch of ${lines.length} timers`;
     throw new BelfryConnectionError({ message, url: path, reason: 'network' });

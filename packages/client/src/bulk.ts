@@ -1,3 +1,4 @@
+import { answerJson } from './answerJson.ts';
 import { filterBody } from './list.ts';
 import type { TimerFilter } from './requests.ts';
 import type { CallOptions, Sender } from './sender.ts';
@@ -83,6 +84,5 @@ async function post<Body>(
   options: CallOptions | undefined,
 ): Promise<Body> {
   const call = { method: 'POST', path: `/timers/${action}`, body, isRepeatable: true } as const;
-  const { text } = await sender.send(call, options);
-  return JSON.parse(text);
+  return answerJson(await sender.send(call, options));
 }

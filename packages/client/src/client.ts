@@ -1,4 +1,5 @@
-import { createSender, type CallOptions, type FetchFunction } from './sender.ts';
+import { answerJson } from './answerJson.ts';
+import { checkTimeout, createSender, type CallOptions, type FetchFunction } from './sender.ts';
 import { createTimersApi, type TimersApi } from './timersApi.ts';
 import type { Health, Readiness } from './responses.ts';
 
@@ -40,9 +41,7 @@ export function createClient(options: ClientOptions): BelfryClient {
   if (!Number.isInteger(retries) || retries < 0) {
     throw new TypeError('retries must be a whole number of 0 or more');
   }
-  if (!(timeoutMs > 0 && timeoutMs < 2 ** 31)) {
-    throw new TypeError('timeoutMs must be more than 0 and less than 2^31');
-  }
+  checkTimeout(timeoutMs);
   const sender = createSender({
     url: rootOf(options.url),
     token,
@@ -59,15 +58,11 @@ export function createClient(options: ClientOptions): BelfryClient {
     timers: createTimersApi(sender),
     async health(callOptions) {
       const call = { method: 'GET', path: '/health', isRepeatable: true } as const;
-      const { text } = await sender.send(call, callOptions);
-      const health: Health = JSON.parse(text);
-      return health;
+      return answerJson<Health>(await sender.send(call, callOptions));
     },
     async ready(callOptions) {
       const call = { method: 'GET', path: '/ready', isRepeatable: true, alsoTakes: [503] } as const;
-      const { text } = await sender.send(call, callOptions);
-      const readiness: Readiness = JSON.parse(text);
-      return readiness;
+      return answerJson<Readiness>(await sender.send(call, callOptions));
     },
   };
 }

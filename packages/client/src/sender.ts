@@ -8,7 +8,10 @@ export type FetchFunction = (url: string, init: RequestInit) => Promise<Response
 export interface CallOptions {
   /** Gives the call up; it then rejects with the signal's reason. */
   readonly signal?: AbortSignal;
-  /** Bound of the call in all, repetitions and waits included, in milliseconds. */
+  /**
+   * Bound of the call in all, repetitions and waits included, in milliseconds: more than 0, less than
+   * 2^31.
+   */
   readonly timeoutMs?: number;
 }
 
@@ -58,8 +61,12 @@ export interface SenderOptions {
 export function createSender(options: SenderOptions): Sender {
   const { retries, nowMs, random, wait } = options;
 
-  async function send(call: Call, { signal, timeoutMs }: CallOptions = {}): Promise<Answer> {
-    const deadline = startDeadline(timeoutMs ?? options.timeoutMs, signal);
+  async function send(
+    call: Call,
+    { signal, timeoutMs = options.timeoutMs }: CallOptions = {},
+  ): Promise<Answer> {
+    checkTimeout(timeoutMs);
+    const deadline = startDeadline(timeoutMs, signal);
     try {
       return await sendUntil(call, deadline);
     } finally {
@@ -104,6 +111,13 @@ export function createSender(options: SenderOptions): Sender {
   return { send };
 }
 
+/** @throws TypeError for what setTimeout takes for 1 ms: Infinity, say. */
+export function checkTimeout(timeoutMs: number): void {
+  if (!(timeoutMs > 0 && timeoutMs < 2 ** 31)) {
+    throw new TypeError('timeoutMs must be more than 0 and less than 2^31');
+  }
+}
+
 function initOf(call: Call, token: string | undefined, signal: AbortSignal): RequestInit {
   const { method, body } = call;
   const headers: Record<string, string> = { accept: 'application/json', ...call.headers };
@@ -121,11 +135,13 @@ function kindOf(err: BelfryApiError | BelfryConnectionError): 'refused' | 'uncle
     return err.reason === 'refused' ? 'refused' : 'unclear';
   }
   if (err.status === 429) return 'refused';
-  if (err.status === 503) return err.code === 'commit_unknown' ? 'unclear' : 'refused';
-  // A proxy that lost the service midway.
+  // A proxy that lost the service midway. Some say 503 even then, so only the service's own counts.
   if (err.status === 502 || err.status === 504) return 'unclear';
-  return 'final';
+  if (err.status !== 503) return 'final';
+  return unclearCodes.has(err.code) ? 'unclear' : 'refused';
 }
+
+const unclearCodes = new Set<string>(['commit_unknown', 'unexpected_response']);
 
 /** Where a runtime says so: no connection was made, so nothing was sent. */
 const refusedCodes = new Set([

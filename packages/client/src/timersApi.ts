@@ -1,6 +1,8 @@
+import { answerJson } from './answerJson.ts';
 import { sendBatch, type BatchOptions } from './batch.ts';
 import { planBulk, runBulk, type BulkOptions, type BulkPlan, type BulkResult } from './bulk.ts';
 import { createList, type TimerList } from './list.ts';
+import { randomKey } from './randomKey.ts';
 import type { ListFilter, NewTimer, TimerChanges, TimerFilter, When } from './requests.ts';
 import type {
   AttemptWithResponse,
@@ -108,8 +110,7 @@ export function createTimersApi(sender: Sender): TimersApi {
     call: Omit<Call, 'isRepeatable'> & { isRepeatable?: boolean },
     options: CallOptions | undefined,
   ): Promise<Body> {
-    const { text } = await sender.send({ isRepeatable: true, ...call }, options);
-    return JSON.parse(text);
+    return answerJson(await sender.send({ isRepeatable: true, ...call }, options));
   }
 
   function batchStream(
@@ -120,7 +121,7 @@ export function createTimersApi(sender: Sender): TimersApi {
   }
 
   return {
-    create(timer, { idempotencyKey = crypto.randomUUID(), ...options } = {}) {
+    create(timer, { idempotencyKey = randomKey(), ...options } = {}) {
       const headers = { 'idempotency-key': idempotencyKey };
       return ask({ method: 'POST', path: '/timers', headers, body: timer }, options);
     },
@@ -160,13 +161,14 @@ export function createTimersApi(sender: Sender): TimersApi {
     batchStream,
     byKey: {
       async put(key, timer, options) {
-        const { status, text } = await sender.send(
+        const answer = await sender.send(
           { method: 'PUT', path: keyPathOf(key), body: timer, isRepeatable: true },
           options,
         );
-        const body: Timer & { readonly previous?: PreviousTimer } = JSON.parse(text);
-        const { previous = null, ...stored } = body;
-        return { timer: stored, created: status === 201, previous };
+        const { previous = null, ...stored } = answerJson<
+          Timer & { readonly previous?: PreviousTimer }
+        >(answer);
+        return { timer: stored, created: answer.status === 201, previous };
       },
       async get(key, options) {
         return ask({ method: 'GET', path: keyPathOf(key) }, options);

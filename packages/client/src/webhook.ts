@@ -1,6 +1,11 @@
-/** The headers of a request: a `Headers`, or an object of names in any case (as Node's are). */
-export type WebhookHeaders =
-  Headers | Readonly<Record<string, string | readonly string[] | undefined>>;
+/** The headers of a request: a `Headers` of any make, or an object of names in any case (as Node's are). */
+export type WebhookHeaders = HeaderReader | NamedHeaders;
+
+/** What every `Headers` has. The runtime's own is not the only one: undici and other realms bring theirs. */
+interface HeaderReader {
+  get(name: string): string | null | undefined;
+}
+type NamedHeaders = Readonly<Record<string, string | readonly string[] | undefined>>;
 
 export interface VerifyOptions {
   /** How far the timestamp may be from now, either way. Default 300. */
@@ -80,14 +85,18 @@ export async function verifyWebhook(
 const algorithm = { name: 'HMAC', hash: 'SHA-256' } as const;
 
 function headerOf(headers: WebhookHeaders, name: string): string {
-  const value = headers instanceof Headers ? headers.get(name) : ownHeader(headers, name);
+  const value = isReader(headers) ? headers.get(name) : ownHeader(headers, name);
   if (value === null || value === undefined || value === '') {
     throw new WebhookVerificationError('missing_header', `the request has no ${name}`);
   }
   return typeof value === 'string' ? value : value.join(' ');
 }
 
-function ownHeader(headers: Exclude<WebhookHeaders, Headers>, name: string) {
+function isReader(headers: WebhookHeaders): headers is HeaderReader {
+  return typeof headers.get === 'function';
+}
+
+function ownHeader(headers: NamedHeaders, name: string) {
   return Object.entries(headers).find(([given]) => given.toLowerCase() === name)?.[1];
 }
 

@@ -24,6 +24,23 @@ export function answerTimer(reply: FastifyReply, timer: Timer | undefined, id: T
   return timerBody(timer);
 }
 
+/**
+ * Answers a timer that has just been changed or created. Where it cannot be read back, the caller must
+ * not take it that nothing has changed, as `store_unavailable` says.
+ */
+export async function answerChanged(
+  reply: FastifyReply,
+  read: () => Promise<Timer | undefined>,
+  id: TimerId,
+) {
+  const timer = await read().catch((err: unknown) => {
+    if (!(err instanceof BelfryError) || err.code !== 'store_unavailable') throw err;
+    const what = `timer ${id} was changed, but could not be read back`;
+    throw new BelfryError('commit_unknown', what, { cause: err });
+  });
+  return answerTimer(reply, timer, id);
+}
+
 /** Throws unless the timer was changed. */
 export function assertChanged(result: EditResult, id: TimerId): void {
   if (result.kind === 'not_found') throw notFound(id);

@@ -10,7 +10,7 @@ import { TimerBody } from '../schemas/timer.ts';
 import { NothingBody, PatchTimerBody, RetryTimerBody } from '../schemas/timerChange.ts';
 import { parseTimerPatch } from '../timerPatch.ts';
 import type { EditResult, RetryResult, TimerEdit } from '../../core/timerChange.ts';
-import { answerTimer, assertChanged, knownId, notFound } from './answers.ts';
+import { answerChanged, assertChanged, knownId, notFound } from './answers.ts';
 import { entityTagHeader, ifMatchHeader, timerIdPath } from './parameters.ts';
 import { headerOf, optionalBody, projectId } from './request.ts';
 
@@ -71,7 +71,7 @@ export function changeRoutes(server: FastifyInstance, service: ChangeService): v
       const ifVersion = parseIfMatch(headerOf(req.headers['if-match']));
       const edit = parseTimerPatch(req.body, rules);
       assertChanged(await service.update(projectId, id, edit, ifVersion), id);
-      return answerTimer(reply, await service.read(projectId, id), id);
+      return answerChanged(reply, () => service.read(projectId, id), id);
     },
   );
 
@@ -94,7 +94,7 @@ export function changeRoutes(server: FastifyInstance, service: ChangeService): v
     async (req, reply) => {
       const id = knownId(req.params.id);
       assertChanged(await service.fire(projectId, id), id);
-      return answerTimer(reply, await service.read(projectId, id), id);
+      return answerChanged(reply, () => service.read(projectId, id), id);
     },
   );
 
@@ -122,7 +122,7 @@ export function changeRoutes(server: FastifyInstance, service: ChangeService): v
       if (result.kind === 'not_retryable') {
         throw new BelfryError('not_retryable', `timer ${id} is ${result.status}`);
       }
-      return answerTimer(reply, await service.read(projectId, id), id);
+      return answerChanged(reply, () => service.read(projectId, id), id);
     },
   );
 }

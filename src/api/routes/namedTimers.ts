@@ -7,7 +7,7 @@ import { described } from '../openapi/operation.ts';
 import { NewTimerBody } from '../schemas/newTimer.ts';
 import { CancelledTimerBody, PutTimerBody, TimerBody } from '../schemas/timer.ts';
 import type { CancelResult, PutResult } from '../../core/timerChange.ts';
-import { answerTimer, cancelled, notFound } from './answers.ts';
+import { answerChanged, answerTimer, cancelled, notFound } from './answers.ts';
 import { entityTagHeader, locationHeader, timerKeyPath } from './parameters.ts';
 import { projectId } from './request.ts';
 
@@ -65,10 +65,11 @@ export function namedTimerRoutes(server: FastifyInstance, service: NamedTimerSer
       const timer = parseNewTimer(projectId, req.body, service.rules, null);
       const result = await service.putByKey(timer, key);
       if (result.kind === 'replaced') {
-        return answerTimer(reply, await service.read(projectId, result.id), result.id);
+        return answerChanged(reply, () => service.read(projectId, result.id), result.id);
       }
       const { created, previous } = result;
-      const body = answerTimer(reply, await service.read(projectId, created.id), created.id);
+      const read = () => service.read(projectId, created.id);
+      const body = await answerChanged(reply, read, created.id);
       reply.code(201).header('location', `/timers/${created.id}`);
       return previous === null ? body : { ...body, previous };
     },

@@ -1,9 +1,11 @@
+import { randomUUID } from 'node:crypto';
 import { open } from 'node:fs/promises';
 import { createInterface } from 'node:readline';
 import type { NewTimer } from '../../../packages/client/src/index.ts';
 import type { Command, Terminal } from '../command.ts';
 import { progressBar } from '../table.ts';
 import { jsonOption, serviceOptions } from '../terminal.ts';
+import { visible } from '../visible.ts';
 
 /** How much of a file has been read, where it has a size. */
 interface Source {
@@ -33,19 +35,28 @@ export const batch: Command = {
   ],
   async run(given, terminal) {
     const source = await openSource(given.operands[0] ?? '-');
-    const idempotencyKey = given.text('idempotency-key');
+    const idempotencyKey = given.text('idempotency-key') ?? randomUUID();
     const lines = readTimers(source, terminal);
     let created = 0;
     const results = terminal.client.timers.batchStream(lines.timers(), {
       signal: terminal.signal,
-      ...(idempotencyKey === undefined ? {} : { idempotencyKey }),
+      idempotencyKey,
     });
-    for await (const result of results) {
-      const line = lines.lineOf(result.index);
-      if ('timer' in result) {
-        created += 1;
-        if (terminal.isJson) terminal.json({ line, ...result });
-      } else lines.fail(line, result.error);
+    try {
+      for await (const result of results) {
+        const line = lines.lineOf(result.index);
+        if ('timer' in result) {
+          created += 1;
+          if (terminal.isJson) terminal.json({ line, ...result });
+        } else lines.fail(line, result.error);
+      }
+    } catch (err) {
+      terminal.progress('');
+      // Without the key, who starts over would make those timers a second time.
+      terminal.note(
+        `${created} created until then, maybe more. To go on, send the same lines again with --idempotency-key ${idempotencyKey}`,
+      );
+      throw err;
     }
     terminal.progress('');
     const failed = lines.failed();
@@ -61,7 +72,8 @@ function readTimers({ stream, bytes }: Source, terminal: Terminal) {
   function fail(line: number, error: { readonly code: string; readonly detail: string }): void {
     failed += 1;
     if (terminal.isJson) terminal.json({ line, error });
-    else terminal.line(`line ${line}: ${terminal.paint('red', error.code)}: ${error.detail}`);
+    else
+      terminal.line(`line ${line}: ${terminal.paint('red', error.code)}: ${visible(error.detail)}`);
   }
 
   async function* timers(): AsyncGenerator<NewTimer> {

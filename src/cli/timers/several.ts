@@ -79,6 +79,9 @@ async function changeSeveral(given: Given, terminal: Terminal, change: Change): 
   if (given.operands.length > 0 && hasFilter) {
     throw new UsageError(`timers ${verb} takes ids or a filter, not both`);
   }
+  if (given.operands.length > 0 && given.has('dry-run')) {
+    throw new UsageError('--dry-run goes with a filter, not with ids');
+  }
   if (given.operands.length > 0) {
     return changeEach(given.operands.map(idOf), terminal, change);
   }

@@ -6,6 +6,7 @@ import type {
 } from '../../../packages/client/src/index.ts';
 import type { Paint, Terminal } from '../command.ts';
 import { table } from '../table.ts';
+import { visible } from '../visible.ts';
 import { localTime, shownInstant } from '../when.ts';
 
 const statusColours = {
@@ -31,7 +32,7 @@ export function showTimer(timer: Timer, terminal: Terminal): void {
   const rows: [string, string][] = [
     ['timer', String(timer.id)],
     ['status', shownStatus(timer.status, terminal.paint) + because(timer.failure_code)],
-    ['calls', `${timer.method} ${timer.url}`],
+    ['calls', visible(`${timer.method} ${timer.url}`)],
     ['due', shownInstant(timer.due_at, nowMs)],
   ];
   if (timer.next_attempt_at !== null && timer.next_attempt_at !== timer.due_at) {
@@ -41,8 +42,10 @@ export function showTimer(timer: Timer, terminal: Terminal): void {
   rows.push(['created', shownInstant(timer.created_at, nowMs)]);
   // A service that is older than keys does not send one.
   if (typeof timer.key === 'string') rows.push(['key', timer.key]);
-  if (timer.labels.length > 0) rows.push(['labels', timer.labels.join(', ')]);
-  if (timer.metadata !== null) rows.push(['metadata', JSON.stringify(timer.metadata)]);
+  if (timer.labels.length > 0) rows.push(['labels', visible(timer.labels.join(', '))]);
+  if (timer.metadata !== null) {
+    rows.push(['metadata', visible(JSON.stringify(timer.metadata))]);
+  }
   terminal.line(table(rows.map(([name, value]) => [terminal.paint('dim', name), value])));
   if (timer.attempts.length > 0) terminal.line(`\n${attemptTable(timer.attempts, terminal.paint)}`);
 }
@@ -70,8 +73,8 @@ export function listRow(timer: ListedTimer, paint: Paint, nowMs: number): string
     shownStatus(timer.status, paint) + because(timer.failure_code),
     shownInstant(timer.next_attempt_at ?? timer.finished_at, nowMs),
     String(timer.attempt_count),
-    `${timer.method} ${timer.url}`,
-    timer.labels.join(','),
+    visible(`${timer.method} ${timer.url}`),
+    visible(timer.labels.join(',')),
   ];
 }
 

@@ -1,6 +1,7 @@
 import { UsageError, type Command } from '../command.ts';
 import { table } from '../table.ts';
 import { jsonOption, serviceOptions } from '../terminal.ts';
+import { visibleLines } from '../visible.ts';
 import { shownInstant, whenOf, whenOptions } from '../when.ts';
 import { filterOf, filterOptions, idOf } from './filter.ts';
 import { newTimerOf, newTimerOptions } from './newTimer.ts';
@@ -78,7 +79,9 @@ export const attempts: Command = {
     }
     terminal.line(made.length === 0 ? 'None yet.' : attemptTable(made, terminal.paint));
     for (const { number, response_body: body } of made) {
-      if (body !== undefined) terminal.line(`\nanswer to attempt ${number}:\n${body}`);
+      if (body !== undefined) {
+        terminal.line(`\nanswer to attempt ${number}:\n${visibleLines(body)}`);
+      }
     }
     return 0;
   },

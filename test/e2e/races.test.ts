@@ -1,0 +1,28 @@
+import { test } from 'node:test';
+import { changeRace } from '../races/changeRace.ts';
+
+// The races at a size for every day; `npm run test:races` runs them in full.
+
+const aroundDue = {
+  timers: 800,
+  perSecond: 200,
+  sentTo: 'either',
+  earliestMs: 50,
+  expected: { sentTo: 'owner', fromMs: 20, toMs: 50 },
+} as const;
+
+void test('a cancel within 50 ms of due is final, whichever process is asked', (t) =>
+  changeRace(t, { ...aroundDue, wish: 'cancel' }));
+
+void test('a move within 50 ms of due is final, whichever process is asked', (t) =>
+  changeRace(t, { ...aroundDue, wish: 'move' }));
+
+void test('a cancel sent to another process is final, and made if there is time', (t) =>
+  changeRace(t, {
+    wish: 'cancel',
+    timers: 400,
+    perSecond: 100,
+    sentTo: 'other',
+    earliestMs: 400,
+    expected: { sentTo: 'other', fromMs: 200, toMs: 400 },
+  }));

@@ -1,0 +1,109 @@
+import assert from 'node:assert/strict';
+
+/**
+ * What a timer, or whatever timer has a name, may be according to what was answered: `content` is the
+ * mark that its URL and its body bear, `untilMs` when an answer said that this is over.
+ */
+export interface Possible {
+  readonly content: string;
+  /** Undefined where the answer that would have told it was lost. */
+  readonly id: number | undefined;
+  /** Not before. */
+  readonly dueAtMs: number;
+  readonly sinceMs: number;
+  untilMs: number;
+}
+
+/** What an answered change says of the timer. */
+export interface Told {
+  readonly id: number;
+  readonly version: number;
+  readonly content: string;
+  readonly dueAtMs: number;
+}
+
+/**
+ * All that callers know of one timer, or of one name, whose changes are asked for one after another.
+ * An answer is final, and ends what was possible before; a change whose answer was lost leaves both
+ * possible, what was and what it would have made.
+ */
+export class ChangeLog {
+  readonly possible: Possible[] = [];
+  /** The timer as the last answer told it, if all later ones were refusals. */
+  certain: Told | 'cancelled' | undefined;
+  /** The last timer of it that an answer named. */
+  id: number | undefined;
+  #lastVersion = 0;
+  #retriable: Possible[] = [];
+  /** Being delivered, perhaps, when their name went to another: they go their own way since. */
+  readonly #apart = new Set<number>();
+  #isDoubtful = false;
+
+  /** A change was answered 2xx with the timer; `detached` is the one beside which it was made. */
+  changed(told: Told, sentAtMs: number, detached?: number): void {
+    if (told.id === this.id) {
+      const isNext = this.#isDoubtful || told.version === this.#lastVersion + 1;
+      const about = `timer ${told.id} is of version ${told.version} after ${this.#lastVersion}`;
+      assert.ok(told.version > this.#lastVersion && isNext, about);
+    }
+    if (detached !== undefined) this.#apart.add(detached);
+    this.#settle(told.id);
+    this.possible.push({ ...told, sinceMs: sentAtMs, untilMs: Infinity });
+    this.id = told.id;
+    this.#lastVersion = told.version;
+    this.certain = told;
+    this.#retriable = [];
+  }
+
+  cancelled(id: number): void {
+    this.#retriable = this.open();
+    this.#settle(id);
+    this.certain = 'cancelled';
+  }
+
+  /** The answer to a change was lost: it may be of this content (as before if null) and due. */
+  unknown(sentAtMs: number, made?: { content: string | null; dueAtMs: number | null }): void {
+    this.certain = undefined;
+    this.#isDoubtful = true;
+    if (made === undefined) {
+      this.#retriable = [...this.#retriable, ...this.open()];
+      return;
+    }
+    const { content, dueAtMs } = made;
+    const before = [...this.open(), ...this.#retriable];
+    if (before.length === 0 && content !== null) {
+      this.#add({ content, id: undefined, dueAtMs: dueAtMs ?? sentAtMs, sinceMs: sentAtMs });
+    }
+    for (const was of before) {
+      // A name's change may have made a new timer of it.
+      const ids = content === null ? [was.id] : [was.id, undefined];
+      const due = { dueAtMs: dueAtMs ?? was.dueAtMs, sinceMs: sentAtMs };
+      for (const id of ids) this.#add({ content: content ?? was.content, id, ...due });
+    }
+  }
+
+  /** An answer was lost, and none has come since. */
+  isDoubtful(): boolean {
+    return this.#isDoubtful;
+  }
+
+  open(): Possible[] {
+    return this.possible.filter(({ untilMs }) => untilMs === Infinity);
+  }
+
+  #add(possible: Omit<Possible, 'untilMs'>): void {
+    this.possible.push({ ...possible, untilMs: Infinity });
+  }
+
+  /** An answer about timer `id` has ended what was possible before. */
+  #settle(id: number): void {
+    const nowMs = Date.now();
+    for (const possible of this.open()) {
+      const isAnother = possible.id !== undefined && possible.id !== id;
+      // A change whose answer was lost may have given the name to another.
+      if (isAnother && this.#isDoubtful) this.#apart.add(possible.id);
+      if (!isAnother || !this.#apart.has(possible.id)) possible.untilMs = nowMs;
+    }
+    this.#isDoubtful = false;
+  }
+}
