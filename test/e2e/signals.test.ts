@@ -226,12 +226,13 @@ void test('a drain is bounded by SHUTDOWN_TIMEOUT', async () => {
 for (const command of ['serve', 'dev'] as const) {
   void test(`a defect is logged and ends belfry ${command} with an exit code`, async () => {
     await using database = await createTestDatabase();
-    const defect = `setTimeout(() => { throw new Error('the planted defect') }, 1500)`;
+    const defect = `process.on('SIGUSR2', () => { throw new Error('the planted defect') })`;
     await using belfry = await startBelfry({
       command,
       environment: { DATABASE_URL: database.url },
       nodeArguments: ['--import', `data:text/javascript,${encodeURIComponent(defect)}`],
     });
+    belfry.signal('SIGUSR2');
     assert.deepEqual(await belfry.exited, { code: 1, signal: null });
     assert.match(belfry.stdout() + belfry.stderr(), /the planted defect/);
   });
