@@ -43,6 +43,8 @@ export interface Terminal {
   /** JSON is wanted: `--json`, or nobody looks. */
   readonly isJson: boolean;
   readonly url: string;
+  /** The file of `belfry login`. */
+  readonly credentialsPath: string;
   readonly client: BelfryClient;
   readonly signal: AbortSignal;
   /** A value as JSON in one line. */
@@ -53,6 +55,8 @@ export interface Terminal {
   readonly paint: Paint;
   /** Replaces the progress shown before; '' takes it away. Nothing where nobody looks. */
   progress(text: string): void;
+  /** A line that is not shown as it is typed; without a terminal the first line of the input. */
+  secret(question: string): Promise<string | undefined>;
   /** Undefined when nobody can be asked. */
   ask(question: string): Promise<boolean | undefined>;
 }

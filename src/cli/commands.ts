@@ -1,3 +1,6 @@
+import { login, logout, whoami } from './access/login.ts';
+import { createProject, listProjects } from './access/projects.ts';
+import { createToken, listTokens, revokeToken, rotateToken } from './access/tokens.ts';
 import type { Command } from './command.ts';
 import { completionScript, shells } from './completion.ts';
 import { listen } from './listen.ts';
@@ -115,6 +118,15 @@ export const commands: readonly Command[] = [
   fire,
   retry,
   batch,
+  login,
+  logout,
+  whoami,
+  createProject,
+  listProjects,
+  createToken,
+  listTokens,
+  revokeToken,
+  rotateToken,
   listen,
   completion,
 ];

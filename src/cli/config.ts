@@ -1,18 +1,30 @@
+import { homedir } from 'node:os';
+import { join } from 'node:path';
 import { parseSetting } from '../config.ts';
-import { optional, setting, type Setting } from '../settings.ts';
+import { optional, type Setting } from '../settings.ts';
 import { anyText, httpUrl } from '../core/settingParsers.ts';
 
 /** What the commands that talk to a service take from the environment. */
 export const commandLineSettings = {
-  BELFRY_URL: setting(httpUrl, 'http://127.0.0.1:5000', 'Where the service is.'),
-  BELFRY_TOKEN: optional(anyText, 'Sent as a bearer token.', { secret: true }),
+  BELFRY_URL: optional(
+    httpUrl,
+    'Where the service is; otherwise that of `belfry login`, or http://127.0.0.1:5000.',
+  ),
+  BELFRY_TOKEN: optional(anyText, 'Sent as a bearer token; otherwise that of `belfry login`.', {
+    secret: true,
+  }),
+  XDG_CONFIG_HOME: optional(
+    anyText,
+    'In its folder `belfry`, `belfry login` keeps tokens; otherwise in `~/.config/belfry`.',
+  ),
   NO_COLOR: optional(anyText, 'Anything but empty: no colours.'),
 } as const satisfies Readonly<Record<string, Setting<unknown>>>;
 
 export interface CommandLineConfig {
-  readonly url: string;
+  readonly url: string | undefined;
   readonly token: string | undefined;
   readonly noColor: boolean;
+  readonly credentialsPath: string;
 }
 
 /** @throws SettingError for the first that is not what it takes. */
@@ -26,8 +38,13 @@ export function readCommandLineConfig(
     return typeof value === 'string' ? value : undefined;
   };
   return {
-    url: text('BELFRY_URL') ?? '',
+    url: text('BELFRY_URL'),
     token: text('BELFRY_TOKEN'),
     noColor: text('NO_COLOR') !== undefined,
+    credentialsPath: join(
+      text('XDG_CONFIG_HOME') ?? join(homedir(), '.config'),
+      'belfry',
+      'credentials.json',
+    ),
   };
 }

@@ -67,7 +67,7 @@ async function run(command: Command, args: readonly string[]): Promise<number> {
     }
     const name = command.path.join(' ');
     if (!services.has(name)) endOnSignals(abort);
-    const terminal = openTerminal(given, abort.signal);
+    const terminal = await openTerminal(command, given, abort.signal);
     ({ url } = terminal);
     isRunning = true;
     return await command.run(given, terminal);

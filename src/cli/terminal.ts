@@ -1,7 +1,8 @@
 import { createInterface } from 'node:readline/promises';
 import { createClient, type BelfryClient } from '../../packages/client/src/index.ts';
+import { readCredentials } from './credentials.ts';
 import { readCommandLineConfig } from './config.ts';
-import { UsageError, type Given, type Option, type Terminal } from './command.ts';
+import { UsageError, type Command, type Given, type Option, type Terminal } from './command.ts';
 
 /** What every command that talks to a service takes. */
 export const serviceOptions: readonly Option[] = [
@@ -14,22 +15,32 @@ export const jsonOption: Option = {
   about: 'JSON, one value a line; also whenever the output is not a terminal',
 };
 
+const urlDefault = 'http://127.0.0.1:5000';
 /** Fewer than a program would: somebody waits. */
 const retries = 2;
 
 const colours = { red: 31, green: 32, yellow: 33, dim: 2, bold: 1 };
 
 /** The real terminal, as the options and the environment want it. */
-export function openTerminal(given: Given, signal: AbortSignal): Terminal {
+export async function openTerminal(
+  command: Command,
+  given: Given,
+  signal: AbortSignal,
+): Promise<Terminal> {
   const config = readCommandLineConfig();
-  const url = given.text('url') ?? config.url;
-  const token = given.text('token') ?? config.token;
+  const { credentialsPath } = config;
+  // A file that is amiss does not keep the service itself from starting.
+  const talks = command.options.some(({ name }) => name === 'url');
+  const saved = talks ? await readCredentials(credentialsPath) : undefined;
+  const url = (given.text('url') ?? config.url ?? saved?.url ?? urlDefault).replace(/\/+$/, '');
+  const token = given.text('token') ?? config.token ?? saved?.tokens[url];
   const { stdin, stdout, stderr } = process;
   const hasColour = stdout.isTTY && !config.noColor;
   let client: BelfryClient | undefined;
   return {
     isJson: given.has('json') || !stdout.isTTY,
     url,
+    credentialsPath,
     get client() {
       client ??= connect(url, token);
       return client;
@@ -41,6 +52,22 @@ export function openTerminal(given: Given, signal: AbortSignal): Terminal {
     paint: (colour, text) => (hasColour ? `\u001b[${colours[colour]}m${text}\u001b[0m` : text),
     progress(text) {
       if (stderr.isTTY) stderr.write(`\r\u001b[K${text}`);
+    },
+    async secret(question) {
+      const isAsked = stdin.isTTY && stderr.isTTY;
+      if (isAsked) stderr.write(question);
+      // With nowhere to show it, what is typed is not shown.
+      const lines = createInterface(isAsked ? { input: stdin, terminal: true } : { input: stdin });
+      const stop = () => lines.close();
+      signal.addEventListener('abort', stop);
+      try {
+        for await (const line of lines) return line.trim();
+        return undefined;
+      } finally {
+        signal.removeEventListener('abort', stop);
+        lines.close();
+        if (isAsked) stderr.write('\n');
+      }
     },
     async ask(question) {
       if (!stdin.isTTY || !stderr.isTTY) return undefined;

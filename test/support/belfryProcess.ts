@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { createServer, type AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { createTimerClient, type TimerClient } from './timerClient.ts';
 import { eventually } from './eventually.ts';
@@ -148,7 +150,11 @@ export async function freePort(): Promise<number> {
 /** Of our own environment only what is not a setting of anything under test. */
 export function shellEnvironment(): Record<string, string> {
   const names = ['PATH', 'HOME', 'TMPDIR', 'LANG'];
-  return Object.fromEntries(
-    names.map((name) => [name, process.env[name] ?? '']).filter(([, v]) => v),
-  );
+  return {
+    ...Object.fromEntries(
+      names.map((name) => [name, process.env[name] ?? '']).filter(([, v]) => v),
+    ),
+    // Whoever runs the tests may be logged in somewhere.
+    XDG_CONFIG_HOME: join(tmpdir(), 'belfry-tests-have-no-configuration'),
+  };
 }

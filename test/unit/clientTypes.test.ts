@@ -10,9 +10,17 @@ import type {
   CreatedTimerBody,
   TimerBody,
 } from '../../src/api/schemas/timer.ts';
+import type {
+  CallerBody,
+  IssuedTokenBody,
+  NewTokenBody,
+  ProjectBody,
+  TokenBody,
+} from '../../src/api/schemas/token.ts';
 import type { PatchTimerBody } from '../../src/api/schemas/timerChange.ts';
 import type { AttemptErrorCode, FailureCode } from '../../src/core/attempt.ts';
 import type { errorCatalogue } from '../../src/core/errors.ts';
+import type { Scope } from '../../src/core/principal.ts';
 import type { HttpMethod, TimerStatus } from '../../src/core/timer.ts';
 
 /*
@@ -60,6 +68,10 @@ test('what the client says of answers is what the schemas say', () => {
       Agrees<client.RetryPolicy, NonNullable<Static<typeof TimerBody>['retry']>>,
       Agrees<client.CancelledTimer, Static<typeof CancelledTimerBody>>,
       Agrees<client.Readiness, Static<typeof ReadyBody>>,
+      Agrees<client.Token, Static<typeof TokenBody>>,
+      Agrees<client.IssuedToken, Static<typeof IssuedTokenBody>>,
+      Agrees<client.Project, Static<typeof ProjectBody>>,
+      Agrees<client.Caller, Static<typeof CallerBody>>,
     ]
   >();
 });
@@ -68,6 +80,7 @@ test('what the client lets a create say is what the schema takes', () => {
   holds<
     [
       Same<FieldsOf<client.NewTimer>, keyof Static<typeof NewTimerBody>>,
+      Same<FieldsOf<client.NewToken>, keyof Static<typeof NewTokenBody>>,
       Same<FieldsOf<client.TimerChanges>, keyof Static<typeof PatchTimerBody>>,
     ]
   >();
@@ -78,6 +91,7 @@ test('words of the contract are the same on both sides', () => {
     [
       Same<client.ErrorCode, keyof typeof errorCatalogue>,
       Same<client.TimerStatus, TimerStatus>,
+      Same<client.Scope, Scope>,
       Same<client.HttpMethod, HttpMethod>,
       Same<Known<client.FailureCode>, FailureCode>,
       Same<Known<client.AttemptErrorCode>, AttemptErrorCode>,

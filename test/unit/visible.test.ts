@@ -39,6 +39,8 @@ function shownFrom(answer: unknown) {
   const fetch = async () => Response.json(answer);
   const terminal: Terminal = {
     isJson: false,
+    credentialsPath: '',
+    secret: () => Promise.resolve(undefined),
     url: 'http://belfry.test',
     client: createClient({ url: 'http://belfry.test', fetch }),
     signal: new AbortController().signal,

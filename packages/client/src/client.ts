@@ -1,5 +1,6 @@
 import { answerJson } from './answerJson.ts';
 import { checkTimeout, createSender, type CallOptions, type FetchFunction } from './sender.ts';
+import { createAccessApi, type AccessApi } from './accessApi.ts';
 import { createTimersApi, type TimersApi } from './timersApi.ts';
 import type { Health, Readiness } from './responses.ts';
 
@@ -17,7 +18,7 @@ export interface ClientOptions {
 }
 
 /** A Belfry service. Holds no connection and no timer of its own: there is nothing to close. */
-export interface BelfryClient {
+export interface BelfryClient extends AccessApi {
   readonly timers: TimersApi;
   /** The process lives; says nothing about its database. */
   health(options?: CallOptions): Promise<Health>;
@@ -56,6 +57,7 @@ export function createClient(options: ClientOptions): BelfryClient {
 
   return {
     timers: createTimersApi(sender),
+    ...createAccessApi(sender),
     async health(callOptions) {
       const call = { method: 'GET', path: '/health', isRepeatable: true } as const;
       return answerJson<Health>(await sender.send(call, callOptions));

@@ -166,3 +166,42 @@ export interface Readiness {
   readonly ready: boolean;
   readonly checks: Readonly<Record<string, { readonly ok: boolean; readonly detail?: string }>>;
 }
+
+/** What a token allows. `admin`: all in its project; `operator`: all in the installation. */
+export type Scope = 'timers:read' | 'timers:write' | 'admin' | 'operator';
+
+/** A token as lists show it: without its secret. Instants are RFC 3339. */
+export interface Token {
+  /** Not secret. */
+  readonly id: string;
+  readonly project: number;
+  readonly name: string;
+  readonly scopes: readonly Scope[];
+  readonly created_at: string;
+  readonly expires_at: string | null;
+  readonly revoked_at: string | null;
+  /** Give or take a minute. */
+  readonly last_used_at: string | null;
+}
+
+/** A token that has just been given. */
+export interface IssuedToken extends Token {
+  /** Its text, this once. */
+  readonly token: string;
+}
+
+/** A tenant. */
+export interface Project {
+  readonly id: number;
+  readonly name: string;
+  readonly created_at: string;
+}
+
+/** Who asks. `open`: nobody is asked for a token. */
+export interface Caller {
+  readonly kind: 'token' | 'open';
+  readonly id: string | null;
+  readonly name: string;
+  readonly project: number;
+  readonly scopes: readonly Scope[];
+}

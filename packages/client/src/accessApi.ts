@@ -1,0 +1,73 @@
+import { answerJson } from './answerJson.ts';
+import type { Span } from './requests.ts';
+import type { Caller, IssuedToken, Project, Scope, Token } from './responses.ts';
+import type { Call, CallOptions, Sender } from './sender.ts';
+
+export interface NewToken {
+  /** What people know it by. */
+  readonly name: string;
+  readonly scopes: readonly Scope[];
+  /** Another project than the caller's own: for operators. */
+  readonly project?: number;
+  /** Default: never. */
+  readonly expires_after?: Span;
+}
+
+/** Tokens of a project: for its admins. */
+export interface TokensApi {
+  /** Its text is in the answer, and nowhere else afterwards. */
+  create(token: NewToken, options?: CallOptions): Promise<IssuedToken>;
+  /** With those that have ended. `project`: another than the caller's own, for operators. */
+  list(options?: CallOptions & { readonly project?: number }): Promise<readonly Token[]>;
+  /** No process takes it any more within a second. */
+  revoke(id: string, options?: CallOptions): Promise<Token>;
+  /** Another one in its place; the old one is good for `overlap` still (default: an hour). */
+  rotate(id: string, options?: CallOptions & { readonly overlap?: Span }): Promise<IssuedToken>;
+}
+
+/** Projects of the installation: for operators. */
+export interface ProjectsApi {
+  create(project: { readonly name: string }, options?: CallOptions): Promise<Project>;
+  list(options?: CallOptions): Promise<readonly Project[]>;
+}
+
+export interface AccessApi {
+  readonly tokens: TokensApi;
+  readonly projects: ProjectsApi;
+  /** Whom the token makes the caller. */
+  whoami(options?: CallOptions): Promise<Caller>;
+}
+
+export function createAccessApi(sender: Sender): AccessApi {
+  async function ask<Body>(call: Call, options: CallOptions | undefined): Promise<Body> {
+    return answerJson<Body>(await sender.send(call, options));
+  }
+  const pathOf = (id: string) => `/tokens/${encodeURIComponent(id)}`;
+  // Sent again, what gives a token or makes a project would do it twice.
+  const once = { method: 'POST', isRepeatable: false } as const;
+  const read = { method: 'GET', isRepeatable: true } as const;
+
+  return {
+    whoami: (options) => ask({ ...read, path: '/whoami' }, options),
+    tokens: {
+      create: (token, options) => ask({ ...once, path: '/tokens', body: token }, options),
+      async list({ project, ...options } = {}) {
+        const path = project === undefined ? '/tokens' : `/tokens?project=${project}`;
+        return (await ask<{ tokens: Token[] }>({ ...read, path }, options)).tokens;
+      },
+      revoke: (id, options) =>
+        ask({ method: 'DELETE', path: pathOf(id), isRepeatable: true }, options),
+      rotate(id, { overlap, ...options } = {}) {
+        const body = overlap === undefined ? {} : { overlap };
+        return ask({ ...once, path: `${pathOf(id)}/rotate`, body }, options);
+      },
+    },
+    projects: {
+      create: (project, options) => ask({ ...once, path: '/projects', body: project }, options),
+      async list(options) {
+        return (await ask<{ projects: Project[] }>({ ...read, path: '/projects' }, options))
+          .projects;
+      },
+    },
+  };
+}

@@ -1,0 +1,61 @@
+import { UsageError, type Command, type Given } from '../command.ts';
+import { table } from '../table.ts';
+import { jsonOption, serviceOptions } from '../terminal.ts';
+import { visible } from '../visible.ts';
+import { localTime } from '../when.ts';
+
+const shared = [jsonOption, ...serviceOptions];
+
+export const projectOption = {
+  name: 'project',
+  takes: 'number',
+  about: 'another project than your own: for operators',
+} as const;
+
+/** The project that is meant; none: the caller's own. */
+export function projectOf(given: Given): { readonly project?: number } {
+  const text = given.text('project');
+  if (text === undefined) return {};
+  const project = /^[1-9]\d{0,14}$/.test(text) ? Number(text) : NaN;
+  if (Number.isNaN(project)) throw new UsageError(`--project got "${text}"; it takes a number`);
+  return { project };
+}
+
+export const createProject: Command = {
+  path: ['projects', 'create'],
+  operands: '<name>',
+  operandsMin: 1,
+  operandsMax: 1,
+  about: 'Makes a project: what is of one is not there for callers of another.',
+  options: shared,
+  examples: ['belfry projects create shop'],
+  async run({ operands: [name = ''] }, terminal) {
+    const project = await terminal.client.projects.create({ name }, { signal: terminal.signal });
+    if (terminal.isJson) terminal.json(project);
+    else terminal.line(`Project ${project.id} is ${visible(project.name)}.`);
+    return 0;
+  },
+};
+
+export const listProjects: Command = {
+  path: ['projects', 'list'],
+  operands: '',
+  operandsMin: 0,
+  operandsMax: 0,
+  about: 'Lists all projects.',
+  options: shared,
+  examples: ['belfry projects list'],
+  async run(_given, terminal) {
+    const projects = await terminal.client.projects.list({ signal: terminal.signal });
+    if (terminal.isJson) for (const project of projects) terminal.json(project);
+    else {
+      const rows = projects.map(({ id, name, created_at }) => [
+        String(id),
+        visible(name),
+        localTime(created_at),
+      ]);
+      terminal.line(table([['ID', 'NAME', 'CREATED'], ...rows]));
+    }
+    return 0;
+  },
+};

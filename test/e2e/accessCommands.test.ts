@@ -1,0 +1,105 @@
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { chmod, mkdtemp, readFile, rm, stat } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, test } from 'node:test';
+import { firstToken } from '../../src/store/firstToken.ts';
+import { startTestApp } from '../support/app.ts';
+import { mainPath, runBelfry, shellEnvironment } from '../support/belfryProcess.ts';
+import { createTestDatabase } from '../support/database.ts';
+import { eventually } from '../support/eventually.ts';
+
+const database = await createTestDatabase();
+const app = await startTestApp(database.url);
+const home = await mkdtemp(join(tmpdir(), 'belfry-access-'));
+const operator = (await firstToken(database.database, false)) ?? '';
+after(async () => {
+  await app[Symbol.asyncDispose]();
+  await database[Symbol.asyncDispose]();
+  await rm(home, { recursive: true });
+});
+const file = join(home, 'belfry', 'credentials.json');
+
+async function run(args: readonly string[], environment: Readonly<Record<string, string>> = {}) {
+  return runBelfry(args, { XDG_CONFIG_HOME: home, ...environment });
+}
+
+async function json(args: readonly string[]): Promise<Record<string, unknown>[]> {
+  const { code, stdout, stderr } = await run(args);
+  assert.equal(code, 0, stderr);
+  return stdout
+    .trim()
+    .split('\n')
+    .map((line) => JSON.parse(line) as Record<string, unknown>);
+}
+
+/** A command with something to read. */
+async function runWithInput(args: readonly string[], input: string) {
+  const child = spawn(process.execPath, [mainPath, ...args], {
+    env: { ...shellEnvironment(), XDG_CONFIG_HOME: home },
+  });
+  let stderr = '';
+  child.stderr.setEncoding('utf8').on('data', (text: string) => (stderr += text));
+  child.stdin.end(input);
+  const code = await new Promise<number | null>((resolve) => child.once('close', resolve));
+  return { code, stderr };
+}
+
+void test('a login keeps a token that was tried, in a file that nobody else may read', async () => {
+  await eventually('tokens are asked for', async () => (await app.get('/timers')).status === 401);
+  const refused = await runWithInput(['login', '--url', app.url], `${operator}x\n`);
+  assert.equal(refused.code, 1);
+  assert.match(refused.stderr, /^belfry: unauthenticated/m);
+  await assert.rejects(stat(file), { code: 'ENOENT' });
+
+  const { code, stderr } = await runWithInput(['login', '--url', app.url], `${operator}\n`);
+  assert.equal(code, 0, stderr);
+  assert.ok(stderr.includes('operator') && !stderr.includes(operator));
+  assert.equal((await stat(file)).mode & 0o777, 0o600);
+  assert.ok((await readFile(file, 'utf8')).includes(operator));
+  // From now on neither the URL nor the token has to be said.
+  const [caller] = await json(['whoami']);
+  assert.partialDeepStrictEqual(caller, { kind: 'token', project: 1, scopes: ['operator'] });
+});
+
+void test('projects are made and tokens given, listed, rotated and revoked', async () => {
+  const [project] = await json(['projects', 'create', 'shop']);
+  assert.deepEqual(
+    (await json(['projects', 'list'])).map(({ name }) => name),
+    ['default', 'shop'],
+  );
+  const of = ['--project', String(project?.['id'])];
+  const wanted =
+    'tokens create checkout --scope timers:read --scope timers:write --expires-in 90d'.split(' ');
+  const [issued] = await json([...wanted, ...of]);
+  const token = { BELFRY_TOKEN: String(issued?.['token']) };
+  assert.equal((await run(['timers', 'list'], token)).code, 0);
+  const forbidden = await run(['tokens', 'list'], token);
+  assert.equal(forbidden.code, 1);
+  assert.match(forbidden.stderr, /^belfry: forbidden: .*admin/);
+
+  const id = String(issued?.['id']);
+  const [next] = await json(['tokens', 'rotate', id, '--overlap', '0']);
+  await eventually('the old one has ended', async () => (await run(['whoami'], token)).code === 1);
+  const renewed = { BELFRY_TOKEN: String(next?.['token']) };
+  assert.equal((await run(['whoami'], renewed)).code, 0);
+  await json(['tokens', 'revoke', String(next?.['id'])]);
+  await eventually('revoked', async () => (await run(['whoami'], renewed)).code === 1);
+  const states = (await json(['tokens', 'list', ...of])).map(
+    ({ revoked_at }) => revoked_at !== null,
+  );
+  assert.equal(states.length, 2);
+  assert.ok(states.includes(true));
+});
+
+void test('a file of tokens that others may read is not used, and a logout forgets', async () => {
+  await chmod(file, 0o644);
+  const refused = await run(['whoami']);
+  assert.equal(refused.code, 2);
+  assert.match(refused.stderr, /may be read by others: "chmod 600/);
+  await chmod(file, 0o600);
+  assert.equal((await run(['logout', '--url', `${app.url}/`])).code, 0);
+  assert.ok(!(await readFile(file, 'utf8')).includes(operator));
+  assert.equal((await run(['whoami', '--url', app.url])).code, 1);
+});
