@@ -54,10 +54,10 @@ void test('a bulk cancel whose process is killed goes on at another with the las
     token,
     onProgress: (step) => steps.push(step),
   });
-  assert.deepEqual(
-    { changed, skipped, failed },
-    { changed: 30_000 - before, skipped: 0, failed: 0 },
-  );
+  assert.deepEqual([changed + failed, skipped], [30_000 - before, 0]);
+  // Those that the killed process held, until its heartbeat has lapsed.
+  assert.ok(failed <= near.length, `${failed} failed`);
+  for (let left = failed; left > 0;) left = (await elsewhere.cancelWhere(filter)).failed;
   assert.equal(await cancelled(), 30_000);
   assert.equal(receiver.arrivals.length, 0);
   t.diagnostic(`the rest in ${steps.length} steps`);

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import type { TestContext } from 'node:test';
-import { startBelfry, type BelfryProcess } from '../support/belfryProcess.ts';
+import { spawnBelfry, type BelfryProcess } from '../support/belfryProcess.ts';
 import { createTestDatabase } from '../support/database.ts';
 import { eventually } from '../support/eventually.ts';
 import { createOracle } from '../support/oracle.ts';
@@ -36,15 +36,17 @@ export async function poisonTimer(
   let supervising = true;
   async function supervise(): Promise<void> {
     while (supervising) {
-      belfry = await startBelfry(service).catch(() => undefined);
-      await belfry?.exited;
-      await belfry?.[Symbol.asyncDispose]();
+      // Known before it is ready: it may take the poison at once.
+      belfry = await spawnBelfry(service);
+      await belfry.exited;
+      await belfry[Symbol.asyncDispose]();
     }
   }
   const supervision = supervise();
   const oracle = createOracle();
   try {
     await eventually('it has started', () => belfry !== undefined);
+    await belfry?.ready();
     const timers = belfry?.timers;
     assert.ok(timers !== undefined);
     const dueAt = new Date(Date.now() + 2_500).toISOString();
