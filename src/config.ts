@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs';
 import { isIP } from 'node:net';
 import type { LogLevel } from './telemetry/log.ts';
 import type { Retention } from './core/partitionPlan.ts';
@@ -73,10 +74,10 @@ export function readConfig(
 ): Config {
   const get = <Name extends SettingName>(name: Name): ValueOf<Name> =>
     // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- the table ties name and parser
-    parseSetting(name, settings[name], mode, environment[name]) as ValueOf<Name>;
+    parseSetting(name, settings[name], mode, environment) as ValueOf<Name>;
   // Also those that are not used, here or yet: a bad one is a mistake somewhere.
   for (const [name, setting] of Object.entries(settings)) {
-    parseSetting(name, setting, mode, environment[name]);
+    parseSetting(name, setting, mode, environment);
   }
 
   const host = get('HOST');
@@ -134,13 +135,17 @@ export function readConfig(
   });
 }
 
-/** The value of one setting. @throws SettingError when `given` is not what it takes. */
+type Environment = Readonly<Record<string, string | undefined>>;
+
+/** The value of one setting. @throws SettingError when what is given is not what it takes. */
 export function parseSetting(
   name: string,
-  { parser, fallback, devFallback, secret }: Setting<unknown>,
+  setting: Setting<unknown>,
   mode: RunMode,
-  given: string | undefined,
+  environment: Environment,
 ): unknown {
+  const { parser, fallback, devFallback, secret } = setting;
+  const given = secret === true ? secretOf(name, environment) : environment[name];
   const text = given ?? (mode === 'dev' ? (devFallback ?? fallback) : fallback);
   if (text === null) return undefined;
   const value = parser.parse(text.trim());
@@ -149,6 +154,23 @@ export function parseSetting(
     throw new SettingError(`${name} got ${shown}; it takes ${parser.takes}`);
   }
   return value;
+}
+
+/** A secret may stand in a file instead, as orchestrators hand them out. */
+function secretOf(name: string, environment: Environment): string | undefined {
+  const path = environment[`${name}_FILE`];
+  if (path === undefined || path === '') return environment[name];
+  if (environment[name] !== undefined && environment[name] !== '') {
+    throw new SettingError(`${name} and ${name}_FILE are both set: give one of them`);
+  }
+  try {
+    return readFileSync(path, 'utf8');
+  } catch (err) {
+    const reason = err instanceof Error && 'code' in err ? String(err.code) : 'it is no file';
+    throw new SettingError(
+      `${name}_FILE got ${JSON.stringify(path)}, which cannot be read (${reason}); it takes the path of a file`,
+    );
+  }
 }
 
 function urlFromParts(

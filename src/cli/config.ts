@@ -31,9 +31,11 @@ export interface CommandLineConfig {
 export function readCommandLineConfig(
   environment: Readonly<Record<string, string | undefined>> = process.env,
 ): CommandLineConfig {
+  // Set but empty is as good as not set.
+  const given = Object.fromEntries(
+    Object.entries(environment).map(([name, value]) => [name, value === '' ? undefined : value]),
+  );
   const text = (name: keyof typeof commandLineSettings) => {
-    // Set but empty is as good as not set.
-    const given = environment[name] === '' ? undefined : environment[name];
     const value = parseSetting(name, commandLineSettings[name], 'serve', given);
     return typeof value === 'string' ? value : undefined;
   };

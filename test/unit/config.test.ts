@@ -1,4 +1,7 @@
 import assert from 'node:assert/strict';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { readConfig, SettingError, type RunMode } from '../../src/config.ts';
@@ -258,6 +261,28 @@ test('ALLOW_TARGETS takes hosts, host:port and ranges, spelt as URLs spell them'
     { kind: 'host', host: '1.2.3.4', port: 81 },
     { kind: 'host', host: '::1', port: undefined },
   ]);
+});
+
+test('a secret may stand in a file that NAME_FILE names', async () => {
+  const directory = await mkdtemp(join(tmpdir(), 'belfry-config-'));
+  try {
+    const path = join(directory, 'password');
+    await writeFile(path, 'p/w\n');
+    const parts = { POSTGRES_HOST: 'db', POSTGRES_PASSWORD_FILE: path };
+    assert.equal(read(parts).database.url, 'postgres://belfry:p%2Fw@db:5432/belfry');
+    const secrets = Object.entries(settings).filter(([, setting]) => 'secret' in setting);
+    assert.ok(secrets.length >= 4);
+    for (const [name] of secrets) {
+      const missing = messageOf({ [`${name}_FILE`]: join(directory, 'none') });
+      assert.ok(missing.startsWith(`${name}_FILE got `) && missing.includes('ENOENT'), missing);
+      const both = messageOf({ [name]: 'hunter2', [`${name}_FILE`]: path });
+      assert.ok(both.startsWith(`${name} and ${name}_FILE`) && !both.includes('hunter2'), both);
+    }
+    // Only of secrets: another NAME_FILE means nothing.
+    assert.equal(read({ PORT_FILE: path }).api.port, 5_000);
+  } finally {
+    await rm(directory, { recursive: true });
+  }
 });
 
 test('the settings are frozen, through and through', () => {
