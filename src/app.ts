@@ -17,6 +17,7 @@ import { createLease } from './scheduler/lease.ts';
 import { createRetention } from './scheduler/retention.ts';
 import { createScheduler } from './scheduler/scheduler.ts';
 import { createTimerChanges } from './scheduler/timerChanges.ts';
+import { createAuditLog } from './store/auditLog.ts';
 import { createTimerCanceller } from './store/cancelTimers.ts';
 import { createTimerChanger } from './store/changeTimers.ts';
 import { claimedBytesMax, createClaimStore } from './store/claim.ts';
@@ -268,6 +269,7 @@ async function start(
   listener?.start();
   undo.push(() => listener?.stop());
   const tokens = createTokenStore(database);
+  const audit = createAuditLog(database);
   const authenticator = createAuthenticator({
     mode: auth === 'auto' && !isLoopback ? 'on' : auth,
     store: { prove: tokens.prove, isInitialised: () => isInitialised(database) },
@@ -298,6 +300,7 @@ async function start(
         everyMs: 60_000,
         run: () => idempotencyKeys.forget(config.api.idempotencyWindowMs),
       },
+      { name: 'audit-chain', everyMs: 2_000, lease: true, run: () => audit.extendChain() },
       {
         name: 'tokens-used',
         everyMs: 30_000,
@@ -339,7 +342,7 @@ async function start(
 
   const server = createServer({
     authenticator,
-    tokens: { projects: createProjectStore(database), tokens },
+    tokens: { projects: createProjectStore(database), tokens, audit },
     timers: {
       async create(timer) {
         const created = await creates.add(timer);

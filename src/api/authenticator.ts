@@ -63,6 +63,7 @@ export function createAuthenticator(options: {
   const used = new Set<string>();
   let isClosed = mode === 'on';
   let openUntilMs = -Infinity;
+  let opening: Promise<void> | undefined;
 
   async function read(id: string): Promise<Known> {
     const readAtMs = clock.monotonicMs();
@@ -132,12 +133,17 @@ export function createAuthenticator(options: {
 
   async function isOpen(): Promise<boolean> {
     if (isClosed) return false;
-    const nowMs = clock.monotonicMs();
-    if (nowMs >= openUntilMs) {
-      isClosed = await store.isInitialised();
-      openUntilMs = nowMs + freshMs;
+    if (clock.monotonicMs() >= openUntilMs) {
+      opening ??= askWhetherOpen().finally(() => (opening = undefined));
+      await opening;
     }
     return !isClosed;
+  }
+
+  async function askWhetherOpen(): Promise<void> {
+    const askedAtMs = clock.monotonicMs();
+    isClosed = await store.isInitialised();
+    openUntilMs = askedAtMs + freshMs;
   }
 
   return {

@@ -6,6 +6,7 @@ import type { Authenticator } from './authenticator.ts';
 import { asBelfryError, problemContentType, problemOf, retryAfterSeconds } from './problem.ts';
 import type { DocumentedRoute } from './openapi/document.ts';
 import { batchRoutes, linesTypes } from './routes/batch.ts';
+import { auditRoutes, type AuditService } from './routes/audit.ts';
 import { bulkRoutes, type BulkService } from './routes/bulk.ts';
 import { listRoutes, type ListService } from './routes/lists.ts';
 import { operationRoutes, type Operations } from './routes/operations.ts';
@@ -30,7 +31,7 @@ const requestTimeoutMs = 30_000;
  */
 export function createServer(options: {
   timers: TimerService & ChangeService & NamedTimerService & ListService & BulkService;
-  tokens: TokenService;
+  tokens: TokenService & AuditService;
   operations: Operations;
   authenticator: Authenticator;
   bodyBytesMax: number;
@@ -122,9 +123,10 @@ export function createServer(options: {
   changeRoutes(server, timers);
   namedTimerRoutes(server, timers);
   listRoutes(server, timers);
-  bulkRoutes(server, timers);
+  bulkRoutes(server, timers, tokens);
   batchRoutes(server, timers, { bodyBytesMax, batchBytesMax });
   tokenRoutes(server, tokens);
+  auditRoutes(server, tokens);
   operationRoutes(server, operations);
   referenceRoutes(server, routes);
   return server;

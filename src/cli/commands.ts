@@ -1,3 +1,4 @@
+import { listAudit, verifyAudit } from './access/audit.ts';
 import { login, logout, whoami } from './access/login.ts';
 import { createProject, listProjects } from './access/projects.ts';
 import { createToken, listTokens, revokeToken, rotateToken } from './access/tokens.ts';
@@ -127,6 +128,8 @@ export const commands: readonly Command[] = [
   listTokens,
   revokeToken,
   rotateToken,
+  listAudit,
+  verifyAudit,
   listen,
   completion,
 ];

@@ -84,9 +84,13 @@ export function createBulkChanges(options: {
       return { count, isComplete: rest === null, token };
     },
 
-    /** @throws BelfryError `validation_failed` that names `token`. */
-    async step(wish: BulkWish, token: unknown): Promise<BulkStep> {
+    /**
+     * `begin` is called once the token holds, before anything is changed.
+     * @throws BelfryError `validation_failed` that names `token`.
+     */
+    async step(wish: BulkWish, token: unknown, begin: () => Promise<void>): Promise<BulkStep> {
       const { createdBeforeMs, place, totals: before } = tokens.read(token, wish);
+      await begin();
       const meant = { ...wish, filter: { ...wish.filter, createdBeforeMs } };
       const start = place === null ? null : ({ order: 'newest', ...place } as const);
       let totals = before;

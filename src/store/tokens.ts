@@ -1,4 +1,6 @@
+import type { Actor } from '../core/audit.ts';
 import type { Scope } from '../core/principal.ts';
+import { auditOf, auditValues } from './auditLog.ts';
 import type { Database } from './database.ts';
 
 /** A token as it is kept. Instants in milliseconds of the Unix epoch. */
@@ -58,10 +60,13 @@ FROM belfry.tokens WHERE id = $1`,
 const insertToken = {
   name: 'insert_token',
   text: `
-INSERT INTO belfry.tokens AS t (id, project_id, name, secret_hash, scopes, expires_at)
-SELECT $1, p.id, $3, $4, $5::text[], clock_timestamp() + $6::float8 * interval '1 millisecond'
-FROM belfry.projects p WHERE p.id = $2::bigint
-RETURNING ${columns}`,
+WITH t AS (
+  INSERT INTO belfry.tokens (id, project_id, name, secret_hash, scopes, expires_at)
+  SELECT $1, p.id, $3, $4, $5::text[], clock_timestamp() + $6::float8 * interval '1 millisecond'
+  FROM belfry.projects p WHERE p.id = $2::bigint
+  RETURNING *
+), ${auditOf('t', 7, { projectId: 't.project_id', target: 't.id' })}
+SELECT ${columns} FROM t`,
 };
 
 const listTokens = {
@@ -80,13 +85,16 @@ SELECT ${columns} FROM belfry.tokens t WHERE t.id = $1`,
 const endToken = {
   name: 'end_token',
   text: `
+WITH ended AS (
 UPDATE belfry.tokens t SET
   revoked_at = CASE WHEN $2::float8 = 0 THEN coalesce(t.revoked_at, clock_timestamp())
     ELSE t.revoked_at END,
   expires_at = CASE WHEN $2::float8 = 0 THEN t.expires_at
     ELSE least(t.expires_at, clock_timestamp() + $2::float8 * interval '1 millisecond') END
 WHERE t.id = $1
-RETURNING ${columns}`,
+RETURNING t.*
+), ${auditOf('ended', 3, { projectId: 'ended.project_id', target: 'ended.id' })}
+SELECT ${columns} FROM ended t`,
 };
 
 const markUsed = {
@@ -107,10 +115,16 @@ export function createTokenStore(database: Database) {
       return { secretHash, projectId, name, scopes, endsInMs };
     },
     /** Undefined when there is no such project. */
-    async add(token: NewStoredToken): Promise<StoredToken | undefined> {
+    async add(token: NewStoredToken, actor: Actor): Promise<StoredToken | undefined> {
       const { id, projectId, name, secretHash, scopes, expiresAfterMs } = token;
+      const detail = { name, scopes };
       const values = [id, projectId, name, secretHash, scopes, expiresAfterMs];
-      return first(await database.query<TokenRow>(insertToken, values));
+      return first(
+        await database.query<TokenRow>(insertToken, [
+          ...values,
+          ...auditValues(actor, { action: 'token.create', detail }),
+        ]),
+      );
     },
     async list(projectId: number): Promise<StoredToken[]> {
       return (await database.query<TokenRow>(listTokens, [projectId])).map(tokenOf);
@@ -119,8 +133,13 @@ export function createTokenStore(database: Database) {
       return first(await database.query<TokenRow>(readToken, [id]));
     },
     /** Ends it now, for good; with `afterMs` then, unless it ends before. */
-    async end(id: string, afterMs = 0): Promise<StoredToken | undefined> {
-      return first(await database.query<TokenRow>(endToken, [id, afterMs]));
+    async end(id: string, actor: Actor, afterMs = 0): Promise<StoredToken | undefined> {
+      const deed =
+        afterMs === 0
+          ? ({ action: 'token.revoke', detail: {} } as const)
+          : ({ action: 'token.rotate', detail: { overlap: afterMs / 1_000 } } as const);
+      const values = [id, afterMs, ...auditValues(actor, deed)];
+      return first(await database.query<TokenRow>(endToken, values));
     },
     async markUsed(ids: readonly string[]): Promise<void> {
       await database.query(markUsed, [ids]);

@@ -145,13 +145,18 @@ async function pairFor(
 }
 
 /** For a token of another scope, for none, and after too many without one. */
+const nobody = { kind: 'database', id: '', name: '', address: '' } as const;
+
 async function refusals(): Promise<string[]> {
   const tokens = createTokenStore(db.database);
   const pairs: string[] = [];
   for (const operation of secured) {
     const { id, secretHash, text } = newToken();
     const scopes = scopesWithout[operation.scope];
-    await tokens.add({ id, secretHash, scopes, projectId: 1, name: 'a', expiresAfterMs: null });
+    await tokens.add(
+      { id, secretHash, scopes, projectId: 1, name: 'a', expiresAfterMs: null },
+      nobody,
+    );
     pairs.push(await pairFor(operation, text));
   }
   const half = secured.length / 2;
@@ -275,6 +280,8 @@ test('every documented status of every route is given by the real service, and n
   await call('POST', '/projects', large);
   await call('GET', '/projects');
   await call('GET', '/whoami');
+  await call('GET', '/audit');
+  await call('GET', '/audit?limit=0');
   await raw(`GET /whoami HTTP/1.1\r\n${noChunk}`);
   await raw(`GET /projects HTTP/1.1\r\n${noChunk}`);
 
@@ -339,6 +346,7 @@ test('every documented status of every route is given by the real service, and n
     await call('POST', '/tokens', { name: 'a', scopes: ['timers:read'] });
     await call('DELETE', tokenPath);
     await call('POST', `${tokenPath}/rotate`);
+    await call('GET', '/audit');
     await call('GET', '/projects');
     await call('POST', '/projects', { name: 'b' });
     for (const operation of secured) seen.add(await pairFor(operation, newToken().text));

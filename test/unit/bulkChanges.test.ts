@@ -39,6 +39,7 @@ function world(count: number, cancel: BulkChange) {
   return { bulk, asked, stopping };
 }
 
+const begin = () => Promise.resolve();
 const wish: BulkWish = {
   projectId: 7,
   action: 'cancel',
@@ -55,7 +56,7 @@ test('steps go on where the one before has stopped, to the end, once over each t
   let token: string | null = (await bulk.plan(wish)).token;
   const steps = [];
   while (token !== null) {
-    const step = await bulk.step(wish, token);
+    const step = await bulk.step(wish, token, begin);
     token = step.token;
     steps.push(step.totals);
   }
@@ -94,10 +95,10 @@ test('a step that failed is repeated with its token, and waits for all that it b
     return true;
   });
   const { token } = await bulk.plan(wish);
-  await assert.rejects(bulk.step(wish, token), { code: 'store_unavailable' });
+  await assert.rejects(bulk.step(wish, token, begin), { code: 'store_unavailable' });
   assert.equal(running, 0);
   isDown = false;
-  const { totals, token: rest } = await bulk.step(wish, token);
+  const { totals, token: rest } = await bulk.step(wish, token, begin);
   assert.deepEqual([totals.changed, rest], [10, null]);
 });
 
@@ -105,7 +106,7 @@ test('a service that stops ends its step behind the batch at hand', async () => 
   const { bulk, stopping } = world(2_000, () => Promise.resolve(true));
   const { token } = await bulk.plan(wish);
   stopping.abort();
-  const { totals, token: rest } = await bulk.step(wish, token);
+  const { totals, token: rest } = await bulk.step(wish, token, begin);
   assert.equal(totals.changed, 200);
   assert.notEqual(rest, null);
 });

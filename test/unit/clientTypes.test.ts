@@ -3,6 +3,7 @@ import { test } from 'node:test';
 import type { Static } from 'typebox';
 import type * as client from '../../packages/client/src/index.ts';
 import type { AttemptsBody } from '../../src/api/schemas/attempt.ts';
+import type { AuditListBody } from '../../src/api/schemas/audit.ts';
 import type { NewTimerBody } from '../../src/api/schemas/newTimer.ts';
 import type { ReadyBody } from '../../src/api/schemas/operations.ts';
 import type {
@@ -72,6 +73,7 @@ test('what the client says of answers is what the schemas say', () => {
       Agrees<client.IssuedToken, Static<typeof IssuedTokenBody>>,
       Agrees<client.Project, Static<typeof ProjectBody>>,
       Agrees<client.Caller, Static<typeof CallerBody>>,
+      Agrees<client.AuditPage, Static<typeof AuditListBody>>,
     ]
   >();
 });

@@ -1,6 +1,6 @@
 import { answerJson } from './answerJson.ts';
 import type { Span } from './requests.ts';
-import type { Caller, IssuedToken, Project, Scope, Token } from './responses.ts';
+import type { AuditPage, Caller, IssuedToken, Project, Scope, Token } from './responses.ts';
 import type { Call, CallOptions, Sender } from './sender.ts';
 
 export interface NewToken {
@@ -34,6 +34,16 @@ export interface ProjectsApi {
 export interface AccessApi {
   readonly tokens: TokensApi;
   readonly projects: ProjectsApi;
+  /** Who did what, oldest first: of the project, or for operators of all. */
+  audit(
+    options?: CallOptions & {
+      /** `next` of the page before. */
+      readonly after?: number;
+      readonly limit?: number;
+      /** `chain`: by seq, and only what has one; for operators. */
+      readonly order?: 'id' | 'chain';
+    },
+  ): Promise<AuditPage>;
   /** Whom the token makes the caller. */
   whoami(options?: CallOptions): Promise<Caller>;
 }
@@ -48,6 +58,12 @@ export function createAccessApi(sender: Sender): AccessApi {
   const read = { method: 'GET', isRepeatable: true } as const;
 
   return {
+    audit({ after = 0, limit, order, ...options } = {}) {
+      const query = new URLSearchParams({ after: String(after) });
+      if (limit !== undefined) query.set('limit', String(limit));
+      if (order !== undefined) query.set('order', order);
+      return ask({ ...read, path: `/audit?${query}` }, options);
+    },
     whoami: (options) => ask({ ...read, path: '/whoami' }, options),
     tokens: {
       create: (token, options) => ask({ ...once, path: '/tokens', body: token }, options),

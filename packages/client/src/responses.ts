@@ -205,3 +205,29 @@ export interface Caller {
   readonly project: number;
   readonly scopes: readonly Scope[];
 }
+
+/** An entry of the audit log. */
+export interface AuditEntry {
+  readonly id: number;
+  readonly at: string;
+  readonly project: number;
+  readonly actor: {
+    readonly kind: string;
+    readonly id: string;
+    readonly name: string;
+    readonly address: string;
+  };
+  readonly action: string;
+  readonly target: string;
+  /** JSON text. */
+  readonly detail: string;
+  /** Its place in the chain; null: not yet. */
+  readonly seq: number | null;
+  readonly hash: string | null;
+}
+
+export interface AuditPage {
+  readonly entries: readonly AuditEntry[];
+  /** `after` of the page behind; null at the end. */
+  readonly next: number | null;
+}

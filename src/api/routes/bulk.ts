@@ -8,13 +8,16 @@ import {
 } from '../../core/bulkChange.ts';
 import { invalidField } from '../../core/errors.ts';
 import { described } from '../openapi/operation.ts';
+import type { AuditService } from './audit.ts';
+import { actorOf } from './request.ts';
 import { BulkAnswerBody, BulkChangeBody } from '../schemas/bulk.ts';
 
 /** What changing all timers that a filter finds needs of the rest of the service. */
 export interface BulkService {
   readonly bulk: {
     plan(wish: BulkWish): Promise<BulkPlan>;
-    step(wish: BulkWish, token: unknown): Promise<BulkStep>;
+    /** `begin` comes before anything is changed. */
+    step(wish: BulkWish, token: unknown, begin: () => Promise<void>): Promise<BulkStep>;
   };
 }
 
@@ -40,7 +43,11 @@ const operations = [
 ] as const satisfies readonly { action: BulkAction; [text: string]: string }[];
 
 /** Nothing is changed that nobody has counted before: each step needs a token. */
-export function bulkRoutes(server: FastifyInstance, { bulk }: BulkService): void {
+export function bulkRoutes(
+  server: FastifyInstance,
+  { bulk }: BulkService,
+  { audit }: AuditService,
+): void {
   for (const { action, operationId, summary, about } of operations) {
     server.post<{ Body: BulkFields }>(
       `/timers/${action}`,
@@ -67,14 +74,22 @@ export function bulkRoutes(server: FastifyInstance, { bulk }: BulkService): void
           'overloaded',
         ],
       }),
-      async ({ body, principal: { projectId } }) => {
+      async (req) => {
+        const { body } = req;
+        const { projectId } = req.principal;
         const wish = { projectId, action, filter: parseBulkFilter(action, body.filter) };
         if (body.dry_run === true) {
           if (body.token !== undefined) throw invalidField('token', 'does not go with dry_run');
           const { count, isComplete, token } = await bulk.plan(wish);
           return { count, is_complete: isComplete, token };
         }
-        const { totals, token } = await bulk.step(wish, body.token);
+        const begin = () =>
+          audit.record(projectId, actorOf(req), {
+            action: `timers.${action}`,
+            target: '',
+            detail: { filter: body.filter },
+          });
+        const { totals, token } = await bulk.step(wish, body.token, begin);
         return { done: token === null, ...totals, token };
       },
     );

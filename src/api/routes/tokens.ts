@@ -1,5 +1,6 @@
 import type { FastifyInstance } from 'fastify';
 import { Type } from 'typebox';
+import type { Actor } from '../../core/audit.ts';
 import { parseSpan } from '../../core/due.ts';
 import { BelfryError, invalidField, type ErrorCode } from '../../core/errors.ts';
 import { hasScope, hasScopes, type Principal } from '../../core/principal.ts';
@@ -17,7 +18,7 @@ import {
   TokenBody,
   TokenListBody,
 } from '../schemas/token.ts';
-import { optionalBody } from './request.ts';
+import { actorOf, optionalBody } from './request.ts';
 
 /** A project as routes show it. */
 export interface ShownProject {
@@ -39,7 +40,7 @@ export interface ShownToken extends Pick<TokenWish, 'name' | 'scopes'> {
 /** What the routes about projects and tokens need of the rest of the service. */
 export interface TokenService {
   readonly projects: {
-    add(name: string): Promise<ShownProject | undefined>;
+    add(name: string, actor: Actor): Promise<ShownProject | undefined>;
     list(): Promise<readonly ShownProject[]>;
   };
   readonly tokens: {
@@ -49,10 +50,11 @@ export interface TokenService {
         readonly projectId: number;
         readonly secretHash: Buffer;
       },
+      actor: Actor,
     ): Promise<ShownToken | undefined>;
     list(projectId: number): Promise<readonly ShownToken[]>;
     read(id: string): Promise<ShownToken | undefined>;
-    end(id: string, afterMs?: number): Promise<ShownToken | undefined>;
+    end(id: string, actor: Actor, afterMs?: number): Promise<ShownToken | undefined>;
   };
 }
 
@@ -103,9 +105,9 @@ export function tokenRoutes(server: FastifyInstance, { projects, tokens }: Token
       answers: { 201: { description: 'It is made.', body: ProjectBody } },
       problems: [...withBody, 'name_taken'],
     }),
-    async ({ body }, reply) => {
-      const name = parseName(body.name);
-      const project = await projects.add(name);
+    async (req, reply) => {
+      const name = parseName(req.body.name);
+      const project = await projects.add(name, actorOf(req));
       if (project === undefined) {
         throw new BelfryError('name_taken', `there is a project called "${name}" already`);
       }
@@ -139,12 +141,13 @@ export function tokenRoutes(server: FastifyInstance, { projects, tokens }: Token
       answers: { 201: { description: 'The token, this once.', body: IssuedTokenBody } },
       problems: [...withBody, 'project_not_found'],
     }),
-    async ({ body, principal }, reply) => {
+    async (req, reply) => {
+      const { body, principal } = req;
       const wish = parseTokenWish(body);
       const projectId = parseProject(body.project, principal);
       assertCovers(principal, wish);
       reply.code(201);
-      return issue(projectId, wish);
+      return issue(projectId, wish, actorOf(req));
     },
   );
 
@@ -185,9 +188,10 @@ export function tokenRoutes(server: FastifyInstance, { projects, tokens }: Token
       answers: { 200: { description: 'It is revoked.', body: TokenBody } },
       problems: [...withBody, 'token_not_found'],
     }),
-    async ({ params: { id }, principal }) => {
-      await managed(id, principal);
-      return tokenBody(existing(await tokens.end(id), id));
+    async (req) => {
+      const { id } = req.params;
+      await managed(id, req.principal);
+      return tokenBody(existing(await tokens.end(id, actorOf(req)), id));
     },
   );
 
@@ -209,21 +213,24 @@ export function tokenRoutes(server: FastifyInstance, { projects, tokens }: Token
         problems: [...withBody, 'token_not_found', 'project_not_found'],
       }),
     },
-    async ({ params: { id }, body, principal }, reply) => {
+    async (req, reply) => {
+      const { body, principal } = req;
+      const { id } = req.params;
+      const actor = actorOf(req);
       const overlapMs =
         body.overlap === undefined ? overlapDefaultMs : parseSpan('overlap', body.overlap);
       const { projectId, name, scopes } = await managed(id, principal);
       // The new one first: whatever breaks in between leaves one too many, not none.
-      const issued = await issue(projectId, { name, scopes, expiresAfterMs: null });
-      await tokens.end(id, overlapMs);
+      const issued = await issue(projectId, { name, scopes, expiresAfterMs: null }, actor);
+      await tokens.end(id, actor, overlapMs);
       reply.code(201);
       return issued;
     },
   );
 
-  async function issue(projectId: number, wish: TokenWish) {
+  async function issue(projectId: number, wish: TokenWish, actor: Actor) {
     const { id, secretHash, text } = newToken();
-    const token = await tokens.add({ ...wish, id, projectId, secretHash });
+    const token = await tokens.add({ ...wish, id, projectId, secretHash }, actor);
     if (token === undefined) {
       throw new BelfryError('project_not_found', `there is no project ${projectId}`);
     }
