@@ -81,6 +81,10 @@ export function startChangeLoad(options: {
   async function make(log: ChangeLog, { method, path, body, ...wish }: Wish): Promise<boolean> {
     const sentAtMs = Date.now();
     const dueAtMs = wish.delay === null ? null : sentAtMs + wish.delay * 1_000;
+    const note = (what: string) =>
+      log.answers.push(
+        `${sentAtMs}–${Date.now()} ${method} ${path} ${wish.content ?? ''}: ${what}`,
+      );
     const lost = () => {
       const isCancel = method === 'DELETE';
       log.unknown(sentAtMs, isCancel ? undefined : { content: wish.content, dueAtMs });
@@ -91,6 +95,7 @@ export function startChangeLoad(options: {
       answer = await client().send(method, path, body);
     } catch (err) {
       count(`${method} without an answer`);
+      note(String(err));
       // Never sent.
       if (err instanceof Error && 'code' in err && err.code === 'ECONNREFUSED') return true;
       return lost();
@@ -98,6 +103,7 @@ export function startChangeLoad(options: {
     const { status } = answer;
     const code = codeOf(answer);
     count(`${method} ${status} ${code}`.trim());
+    note(`${status} ${code} ${JSON.stringify(answer.body)}`);
     if (code === 'commit_unknown') return lost();
     if (status >= 300) {
       const about = `${method} ${path}: ${status} ${JSON.stringify(answer.body)}`;

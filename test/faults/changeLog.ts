@@ -29,6 +29,8 @@ export interface Told {
  */
 export class ChangeLog {
   readonly possible: Possible[] = [];
+  /** What was asked and what came, in order, with the instants. */
+  readonly answers: string[] = [];
   /** The timer as the last answer told it, if all later ones were refusals. */
   certain: Told | 'cancelled' | undefined;
   /** The last timer of it that an answer named. */
@@ -56,7 +58,8 @@ export class ChangeLog {
   }
 
   cancelled(id: number): void {
-    this.#retriable = this.open();
+    // Again: what it was before it was cancelled first can still be retried.
+    if (this.open().length > 0) this.#retriable = this.open();
     this.#settle(id);
     this.certain = 'cancelled';
   }
