@@ -36,6 +36,12 @@ function hasEmptyLabel(hostname: string): boolean {
   return hostname === '' || hostname.startsWith('.') || hostname.includes('..');
 }
 
+/** Without its query, where signatures and keys are: a log goes further than the database. */
+export function loggedUrl(url: string): string {
+  const end = url.search(/[?#]/);
+  return end === -1 ? url : url.slice(0, end);
+}
+
 /** Where an attempt goes: `origin` names the destination, `path` is what stands in the request line. */
 export interface DeliveryTarget {
   readonly origin: string;

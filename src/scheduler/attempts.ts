@@ -1,3 +1,4 @@
+import { loggedUrl } from '../core/target.ts';
 import {
   judgeAttempt,
   lostInRowMax,
@@ -222,7 +223,7 @@ export function createAttempts(options: {
         errorCode: attempt.errorCode,
         latenessMs: attempt.latenessMs,
         durationMs: attempt.durationMs,
-        url: timer.request.url,
+        url: loggedUrl(timer.request.url),
       },
       'attempt',
     );

@@ -40,12 +40,14 @@ export class ChangeLog {
   /** Being delivered, perhaps, when their name went to another: they go their own way since. */
   readonly #apart = new Set<number>();
   #isDoubtful = false;
+  /** A change whose answer was lost may have raised it; a cancel does not tell. */
+  #isVersionDoubtful = false;
 
   /** A change was answered 2xx with the timer; `detached` is the one beside which it was made. */
   changed(told: Told, sentAtMs: number, detached?: number): void {
     if (told.id === this.id) {
-      const isNext = this.#isDoubtful || told.version === this.#lastVersion + 1;
-      const about = `timer ${told.id} is of version ${told.version} after ${this.#lastVersion}`;
+      const isNext = this.#isVersionDoubtful || told.version === this.#lastVersion + 1;
+      const about = `timer ${told.id} is of version ${told.version} after ${this.#lastVersion}: ${this.answers.join('\n')}`;
       assert.ok(told.version > this.#lastVersion && isNext, about);
     }
     if (detached !== undefined) this.#apart.add(detached);
@@ -53,6 +55,7 @@ export class ChangeLog {
     this.possible.push({ ...told, sinceMs: sentAtMs, untilMs: Infinity });
     this.id = told.id;
     this.#lastVersion = told.version;
+    this.#isVersionDoubtful = false;
     this.certain = told;
     this.#retriable = [];
   }
@@ -68,6 +71,7 @@ export class ChangeLog {
   unknown(sentAtMs: number, made?: { content: string | null; dueAtMs: number | null }): void {
     this.certain = undefined;
     this.#isDoubtful = true;
+    this.#isVersionDoubtful = true;
     if (made === undefined) {
       this.#retriable = [...this.#retriable, ...this.open()];
       return;
