@@ -50,6 +50,8 @@ import { createMetrics } from './telemetry/metrics.ts';
 export interface App {
   /** Where the API listens; undefined for a process without the `api` role. */
   readonly url: string | undefined;
+  /** Nobody is asked for a token, as yet. */
+  readonly isOpen: boolean;
   /** Where the embedded PostgreSQL keeps its data; undefined when it is not used. */
   readonly embeddedDataDir: string | undefined;
   /**
@@ -125,12 +127,8 @@ async function start(
   const migrations = await readMigrations();
   const installation = await readInstallation(database);
   const { auth, host, isLoopback } = config.api;
-  if (
-    config.roles.includes('api') &&
-    auth === 'auto' &&
-    !isLoopback &&
-    !(await isInitialised(database))
-  ) {
+  const isOpen = auth === 'off' || (auth === 'auto' && !(await isInitialised(database)));
+  if (config.roles.includes('api') && auth === 'auto' && isOpen && !isLoopback) {
     throw new SettingError(
       `HOST=${host} is not a loopback address, and nobody has a token yet: give the first one with "belfry admin init", or set AUTH (to on: everybody needs a token; to off: nobody does, which is for networks where all may do everything)`,
     );
@@ -337,7 +335,7 @@ async function start(
   const stopScheduler = () => scheduler.stop(AbortSignal.timeout(config.shutdownTimeoutMs));
   if (!config.roles.includes('api')) {
     undo.push(stopScheduler);
-    return { url: undefined, embeddedDataDir: store.embeddedDataDir };
+    return { url: undefined, isOpen, embeddedDataDir: store.embeddedDataDir };
   }
 
   const server = createServer({
@@ -403,7 +401,7 @@ async function start(
     clearTimeout(patience);
   });
   const url = await server.listen({ host: config.api.host, port: config.api.port });
-  return { url, embeddedDataDir: store.embeddedDataDir };
+  return { url, isOpen, embeddedDataDir: store.embeddedDataDir };
 }
 
 /**

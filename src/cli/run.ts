@@ -1,4 +1,4 @@
-import { startApp } from '../app.ts';
+import { startApp, type App } from '../app.ts';
 import { readConfig, type RunMode } from '../config.ts';
 import { version } from '../core/version.ts';
 import { createLog } from '../telemetry/log.ts';
@@ -52,14 +52,14 @@ export async function runService(mode: RunMode): Promise<void> {
     await app.stop();
     process.exit(0);
   }
-  if (mode === 'dev') greet(app.url, app.embeddedDataDir);
+  if (mode === 'dev') greet(app);
   log.info({ url: app.url, version, mode, roles: config.roles }, 'ready');
 }
 
-function greet(url: string | undefined, dataDir: string | undefined): void {
+function greet({ url, isOpen, embeddedDataDir: dataDir }: App): void {
   console.log(`Belfry ${version} for development: ${url ?? 'no API (ROLES)'}
   PostgreSQL: ${dataDir === undefined ? 'as DATABASE_URL says' : `embedded, data in ${dataDir}`}
-  No token is asked for, and deliveries may go to this machine; "belfry serve" is for production.`);
+  ${isOpen ? 'No token is asked for' : 'Callers need a token'}, and deliveries may go to this machine; "belfry serve" is for production.`);
 }
 
 function exitCodeOf(signal: NodeJS.Signals): number {
