@@ -31,7 +31,10 @@ export function problemOf(err: BelfryError): Problem {
 /** Finds the catalogue's word for whatever a handler or the server itself threw. */
 export function asBelfryError(err: FastifyError | Error): BelfryError {
   if (err instanceof BelfryError) return err;
-  if ('validation' in err && err.validation !== undefined) return validationError(err.validation);
+  if ('validation' in err && err.validation !== undefined) {
+    const isQuery = 'validationContext' in err && err.validationContext === 'querystring';
+    return validationError(err.validation, isQuery ? 'query parameter' : 'field');
+  }
   if ('statusCode' in err && err.statusCode !== undefined) {
     if (err.statusCode === 413) {
       return new BelfryError('body_too_large', 'the body is larger than MAX_BODY_BYTES');
@@ -45,12 +48,15 @@ export function asBelfryError(err: FastifyError | Error): BelfryError {
   });
 }
 
-/** What a schema has found wrong with a body, by field. */
-export function validationError(errors: readonly FastifySchemaValidationError[]): BelfryError {
+/** What a schema has found wrong with a body or a query, by field. */
+export function validationError(
+  errors: readonly FastifySchemaValidationError[],
+  kind: 'field' | 'query parameter' = 'field',
+): BelfryError {
   const fields = errors.map(({ instancePath, keyword, params, message }) => {
     const unknown = keyword === 'additionalProperties' ? params['additionalProperty'] : undefined;
     if (typeof unknown === 'string') {
-      return { field: unknown, message: 'is not a field of this request' };
+      return { field: unknown, message: `is not a ${kind} of this request` };
     }
     const missing = keyword === 'required' ? params['missingProperty'] : undefined;
     if (typeof missing === 'string') return { field: missing, message: 'is required' };

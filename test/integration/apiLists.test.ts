@@ -233,3 +233,9 @@ test('a list of nothing is empty and at its end', async () => {
   assert.deepEqual(await list('created_before=0000-01-01T00:00:00Z'), { timers: [], next: null });
   assert.deepEqual(await list('due_after=9999-12-31T23:59:59.999Z'), { timers: [], next: null });
 });
+
+test('a parameter that no list takes is called what it is', async () => {
+  const answer = await request(`${app.url}/timers?statuss=failed`);
+  assertProblem(answer, { status: 400, code: 'validation_failed', field: 'statuss' });
+  assert.match(answer.text, /statuss is not a query parameter of this request/);
+});
