@@ -11,10 +11,10 @@ export const login: Command = {
   about:
     'Keeps a token for a service, after trying it: from then on commands talk to that service with it. Asks for the token, or reads it from standard input.',
   options: serviceOptions,
-  examples: ['belfry login --url https://belfry.example', 'belfry login < token'],
+  examples: ['belfry login --url https://belfry.example', 'belfry admin init | belfry login'],
   async run(given, terminal) {
     const { url, credentialsPath } = terminal;
-    const token = given.text('token') ?? (await terminal.secret(`Token for ${url}: `));
+    const token = given.text('token') ?? tokenIn(await terminal.secret(`Token for ${url}: `));
     if (token === undefined || token === '') throw new UsageError('no token was given');
     const caller = await createClient({ url, token }).whoami({ signal: terminal.signal });
     if (caller.kind === 'open') {
@@ -63,3 +63,15 @@ export const whoami: Command = {
     return 0;
   },
 };
+
+/** The token itself, or what the commands that give one print into a pipe. */
+function tokenIn(text: string | undefined): string | undefined {
+  if (text === undefined || !text.startsWith('{')) return text;
+  try {
+    const value: unknown = JSON.parse(text);
+    const isToken = typeof value === 'object' && value !== null && 'token' in value;
+    return isToken && typeof value.token === 'string' ? value.token : undefined;
+  } catch {
+    return undefined;
+  }
+}
