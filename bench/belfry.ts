@@ -34,7 +34,10 @@ export interface Belfry extends AsyncDisposable {
   stop(): Promise<void>;
 }
 
-export async function startBelfry(): Promise<Belfry> {
+/** `settings`: over those that every scenario has. */
+export async function startBelfry(
+  settings: Readonly<Record<string, string>> = {},
+): Promise<Belfry> {
   const dataDir = mkdtempSync(join(tmpdir(), 'belfry-bench-'));
   // As root the service runs Postgres as another user, who must be able to pass through.
   chmodSync(dataDir, 0o755);
@@ -56,7 +59,7 @@ export async function startBelfry(): Promise<Belfry> {
   };
   const start = async () => {
     state.port = await freePort();
-    child = spawnService({ dataDir, port: state.port });
+    child = spawnService({ dataDir, port: state.port, settings });
     state.pid = child.pid ?? 0;
     child.once('exit', () => {
       state.pid = 0;
@@ -110,7 +113,15 @@ export async function startBelfry(): Promise<Belfry> {
 }
 
 /** Logs at the default level, into a file: what it costs in production is part of the measure. */
-function spawnService({ dataDir, port }: { dataDir: string; port: number }): ChildProcess {
+function spawnService({
+  dataDir,
+  port,
+  settings,
+}: {
+  dataDir: string;
+  port: number;
+  settings: Readonly<Record<string, string>>;
+}): ChildProcess {
   const log = openSync(logFile(dataDir), 'a');
   return spawn(process.execPath, ['src/cli/main.ts', 'serve'], {
     cwd: ROOT,
@@ -122,6 +133,7 @@ function spawnService({ dataDir, port }: { dataDir: string; port: number }): Chi
       PORT: String(port),
       DATA_DIR: dataDir,
       ALLOW_TARGETS: '127.0.0.0/8',
+      ...settings,
     },
   });
 }

@@ -13,6 +13,8 @@ export interface CreateLoad {
   readonly connections: number;
   readonly pace: Pace;
   readonly due: Due;
+  /** Shown with every request. */
+  readonly token?: string;
   /** `full`: with about everything that a timer can be told, 330 bytes more. Default: `plain`. */
   readonly fields?: 'plain' | 'full';
 }
@@ -71,7 +73,12 @@ async function create(load: CreateLoad): Promise<Created> {
   const { promise: finished, resolve, reject } = Promise.withResolvers<void>();
   const connections = await Promise.all(
     Array.from({ length: load.connections }, () =>
-      openConnection({ client: load.client, port: load.port, onError: reject }),
+      openConnection({
+        client: load.client,
+        port: load.port,
+        token: load.token,
+        onError: reject,
+      }),
     ),
   );
   const startMs = performance.now();

@@ -8,6 +8,7 @@ import { startChild } from './harness/child.ts';
 import { describeMachine } from './harness/machine.ts';
 import { summarise, type Row } from './harness/summary.ts';
 import { table } from './harness/table.ts';
+import { auth } from './scenarios/auth.ts';
 import { bulk } from './scenarios/bulk.ts';
 import { burst } from './scenarios/burst.ts';
 import { create } from './scenarios/create.ts';
@@ -21,6 +22,7 @@ import type { SinkHandlers, SinkKind } from './sink.ts';
 
 const SCENARIOS = [
   create,
+  auth,
   bulk,
   lateness,
   burst,

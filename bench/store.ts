@@ -1,5 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Client } from 'pg';
+import { createDatabase } from '../src/store/database.ts';
+import { firstToken } from '../src/store/firstToken.ts';
 import type { Belfry } from './belfry.ts';
 
 /** Rows a statement: some seconds of work, so that a failure is seen early. */
@@ -59,6 +61,23 @@ export async function settled(belfry: Belfry, deadlineMs = 30_000): Promise<void
     if (rows[0]?.due === 0) return;
     if (Date.now() > endMs) throw new Error(`${rows[0]?.due} due timers have no outcome`);
     await sleep(100);
+  }
+}
+
+/** The operator's token, for a service that asks for one. */
+export async function giveToken(belfry: Belfry): Promise<string> {
+  const database = createDatabase({
+    url: belfry.databaseUrl,
+    transactionPooler: false,
+    connectionsMax: 1,
+    statementTimeoutMs: 10_000,
+  });
+  try {
+    const token = await firstToken(database, true);
+    if (token === undefined) throw new Error('no token was given');
+    return token;
+  } finally {
+    await database.close();
   }
 }
 

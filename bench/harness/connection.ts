@@ -18,6 +18,7 @@ export type Client = 'raw' | 'undici';
 export async function openConnection(options: {
   client: Client;
   port: number;
+  token?: string | undefined;
   onError: (err: unknown) => void;
 }): Promise<Connection> {
   return options.client === 'raw' ? openRaw(options) : openUndici(options);
@@ -25,14 +26,16 @@ export async function openConnection(options: {
 
 interface Target {
   readonly port: number;
+  readonly token?: string | undefined;
   readonly onError: (err: unknown) => void;
 }
 
-async function openRaw({ port, onError }: Target): Promise<Connection> {
+async function openRaw({ port, token, onError }: Target): Promise<Connection> {
   const { promise, resolve, reject } = Promise.withResolvers<Socket>();
   const socket = connect({ port, host: '127.0.0.1', noDelay: true }, () => resolve(socket));
   const head =
     `POST /timers HTTP/1.1\r\nhost: 127.0.0.1:${port}\r\n` +
+    (token === undefined ? '' : `authorization: Bearer ${token}\r\n`) +
     'content-type: application/json\r\ncontent-length: ';
   let answered: ((status: string) => void) | undefined;
   socket.on('error', (err) => {
@@ -52,9 +55,12 @@ async function openRaw({ port, onError }: Target): Promise<Connection> {
   };
 }
 
-async function openUndici({ port, onError }: Target): Promise<Connection> {
+async function openUndici({ port, token, onError }: Target): Promise<Connection> {
   const client = new UndiciClient(`http://127.0.0.1:${port}`, { pipelining: 1 });
-  const headers = { 'content-type': 'application/json' };
+  const headers = {
+    'content-type': 'application/json',
+    ...(token === undefined ? {} : { authorization: `Bearer ${token}` }),
+  };
   const exchange = async (body: string) => {
     const answer = await client.request({ path: '/timers', method: 'POST', headers, body });
     await answer.body.text();

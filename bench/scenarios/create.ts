@@ -78,16 +78,18 @@ export async function createFor(
     metered: Readonly<Record<string, Metered>>;
     client: Client;
     fields?: CreateLoad['fields'];
+    token?: string;
     durationMs: number;
   },
 ): Promise<Created & { cpu: Record<string, number> }> {
-  const { port, metered, client, fields = 'plain', durationMs } = target;
+  const { port, metered, client, fields = 'plain', token, durationMs } = target;
   const read = startMeter({ ...metered, driver: { kind: 'process', pid: bench.driver.pid } });
   const created = await bench.driver.call('create', {
     port,
     sinkPort: bench.sinkPort,
     client,
     fields,
+    ...(token === undefined ? {} : { token }),
     connections: CONNECTIONS,
     pace: { kind: 'closedFor', durationMs },
     due: { kind: 'ahead', fromMs: HOUR_MS, toMs: 2 * HOUR_MS },

@@ -1,8 +1,8 @@
 import { BelfryError } from '../core/errors.ts';
 import { anyone, type Principal, type Scope } from '../core/principal.ts';
-import { isSameHash, parseToken } from '../core/token.ts';
+import { isSameHash, parseToken, type TokenParts } from '../core/token.ts';
 import { createFailureLimit } from './failureLimit.ts';
-import { assertLocal, type RequestOrigin } from './localOnly.ts';
+import { assertLocal, isLocalRequest, type RequestOrigin } from './localOnly.ts';
 
 /** What is known of tokens; see store/tokens. */
 export interface ProofStore {
@@ -44,6 +44,7 @@ const freshMs = 900;
 /** From then on it is looked up again, while callers go on with what is known. */
 const refreshAfterMs = 450;
 const knownMax = 10_000;
+const headersMax = 1_000;
 const takes = 'must be "Bearer " and a token of this installation that has not ended';
 
 /**
@@ -61,6 +62,7 @@ export function createAuthenticator(options: {
   const reading = new Map<string, Promise<Known>>();
   const failures = createFailureLimit(clock);
   const used = new Set<string>();
+  const partsByHeader = new Map<string, TokenParts>();
   let isClosed = mode === 'on';
   let openUntilMs = -Infinity;
   let opening: Promise<void> | undefined;
@@ -106,9 +108,33 @@ export function createAuthenticator(options: {
     return clock.monotonicMs() < endsAtMs ? principal : undefined;
   }
 
+  /** Undefined where a look-up is wanted, or a refusal. */
+  function byFreshToken(authorization: string): Principal | undefined {
+    const parts = partsByHeader.get(authorization);
+    const found = parts === undefined ? undefined : known.get(parts.id);
+    if (parts === undefined || found === undefined) return undefined;
+    const ageMs = clock.monotonicMs() - found.readAtMs;
+    if (ageMs >= freshMs) return undefined;
+    const principal = verdict(found, parts.secretHash);
+    if (principal === undefined) return undefined;
+    if (ageMs > refreshAfterMs) look(parts.id).catch(() => undefined);
+    used.add(parts.id);
+    return principal;
+  }
+
+  function partsOf(authorization: string): TokenParts | undefined {
+    const [, text = ''] = /^Bearer +(\S+) *$/i.exec(authorization) ?? [];
+    return parseToken(text);
+  }
+
+  /** Of what was right: its next request is not read and hashed anew. */
+  function remember(authorization: string, parts: TokenParts): void {
+    if (partsByHeader.size >= headersMax) partsByHeader.clear();
+    partsByHeader.set(authorization, parts);
+  }
+
   async function byToken({ authorization, address }: Credentials): Promise<Principal> {
-    const [, text = ''] = /^Bearer +(\S+) *$/i.exec(authorization ?? '') ?? [];
-    const parts = parseToken(text);
+    const parts = authorization === undefined ? undefined : partsOf(authorization);
     const before = parts === undefined ? undefined : known.get(parts.id);
     const wasRight =
       before !== undefined &&
@@ -116,12 +142,11 @@ export function createAuthenticator(options: {
       verdict(before, parts.secretHash) !== undefined;
     if (!wasRight) failures.assertFew(address);
     if (parts !== undefined) {
-      const nowMs = clock.monotonicMs();
-      const ageMs = before === undefined ? Infinity : nowMs - before.readAtMs;
-      const found = before !== undefined && ageMs < freshMs ? before : await look(parts.id);
-      if (ageMs > refreshAfterMs && ageMs < freshMs) look(parts.id).catch(() => undefined);
+      const isFresh = before !== undefined && clock.monotonicMs() - before.readAtMs < freshMs;
+      const found = isFresh ? before : await look(parts.id);
       const principal = verdict(found, parts.secretHash);
       if (principal !== undefined) {
+        if (authorization !== undefined) remember(authorization, parts);
         used.add(parts.id);
         return principal;
       }
@@ -147,6 +172,13 @@ export function createAuthenticator(options: {
   }
 
   return {
+    /** Who asks, where that can be told at once: for all but some requests a second of a caller. */
+    atOnce(credentials: Credentials): Principal | undefined {
+      if (mode === 'off') return anyone;
+      const { authorization } = credentials;
+      if (isClosed) return authorization === undefined ? undefined : byFreshToken(authorization);
+      return clock.monotonicMs() < openUntilMs && isLocalRequest(credentials) ? anyone : undefined;
+    },
     /** @throws BelfryError `unauthenticated`, `rate_limited`, `origin_not_allowed`, `store_unavailable`. */
     async authenticate(credentials: Credentials): Promise<Principal> {
       if (mode === 'off') return anyone;

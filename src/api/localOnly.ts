@@ -14,10 +14,10 @@ export interface RequestOrigin {
  * @throws BelfryError `origin_not_allowed`.
  */
 export function assertLocal({ host, origin }: RequestOrigin): void {
-  if (host !== undefined && !isLocal(`http://${host}`)) {
+  if (host !== undefined && !isKnownLocal(`http://${host}`)) {
     throw notAllowed(`Host "${host.slice(0, 100)}"`);
   }
-  if (origin !== undefined && !isLocal(origin)) {
+  if (origin !== undefined && !isKnownLocal(origin)) {
     throw notAllowed(`Origin "${origin.slice(0, 100)}"`);
   }
 }
@@ -27,6 +27,24 @@ function notAllowed(what: string): BelfryError {
     'origin_not_allowed',
     `${what} is not this machine: as long as no token is asked for, only loopback names are taken`,
   );
+}
+
+/** Whether `assertLocal` would let it pass. What was told once is remembered. */
+export function isLocalRequest({ host, origin }: RequestOrigin): boolean {
+  return (
+    (host === undefined || isKnownLocal(`http://${host}`)) &&
+    (origin === undefined || isKnownLocal(origin))
+  );
+}
+
+const localOrigins = new Set<string>();
+const rememberedMax = 100;
+
+function isKnownLocal(origin: string): boolean {
+  if (localOrigins.has(origin)) return true;
+  const isOne = isLocal(origin);
+  if (isOne && localOrigins.size < rememberedMax) localOrigins.add(origin);
+  return isOne;
 }
 
 function isLocal(origin: string): boolean {
