@@ -4,7 +4,7 @@ import { createServer } from './api/server.ts';
 import { SettingError, type Config } from './config.ts';
 import { createBulkTokens } from './core/bulkToken.ts';
 import { machineClock } from './core/clock.ts';
-import type { TimerStatus } from './core/timer.ts';
+import { visibleStatus } from './core/visibleStatus.ts';
 import { createAddressGuard } from './delivery/addressGuard.ts';
 import { createDeliverer } from './delivery/deliverer.ts';
 import { createDestinations } from './delivery/destinations.ts';
@@ -402,15 +402,4 @@ async function start(
   });
   const url = await server.listen({ host: config.api.host, port: config.api.port });
   return { url, isOpen, embeddedDataDir: store.embeddedDataDir };
-}
-
-/**
- * `delivering` is not written anywhere. In the process that owns the timer it is known; elsewhere a
- * timer counts as being delivered once it is due and its owner lives.
- */
-function visibleStatus(stored: StoredStatus, startedHere: boolean | undefined): TimerStatus {
-  const { timer, owner, ownerLapsedMs, dueInMs } = stored;
-  if (owner === null) return timer.status;
-  const started = startedHere ?? (dueInMs <= 0 && ownerLapsedMs !== null && ownerLapsedMs < 0);
-  return started ? 'delivering' : timer.status;
 }

@@ -1,6 +1,6 @@
 import type { FastifyInstance } from 'fastify';
 import { BelfryError } from '../core/errors.ts';
-import { hasScope, type Principal, type Scope } from '../core/principal.ts';
+import { hasScope, type Need, type Principal } from '../core/principal.ts';
 import type { Authenticator } from './authenticator.ts';
 
 declare module 'fastify' {
@@ -30,6 +30,6 @@ export function authenticateRequests(server: FastifyInstance, authenticator: Aut
   });
 }
 
-function forbidden(scope: Scope): BelfryError {
+function forbidden(scope: Need): BelfryError {
   return new BelfryError('forbidden', `this needs a token with the scope ${scope}`);
 }

@@ -2,6 +2,9 @@
 export const scopes = ['timers:read', 'timers:write', 'admin', 'operator'] as const;
 export type Scope = (typeof scopes)[number];
 
+/** What a route wants of a caller: a scope, or whatever token that has not ended. */
+export type Need = Scope | 'any';
+
 /** Who asks. */
 export interface Principal {
   /** `open`: nobody is asked for credentials. */
@@ -33,8 +36,8 @@ const implied: Readonly<Record<Scope, readonly Scope[]>> = {
   operator: scopes,
 };
 
-export function hasScope({ scopes: given }: Pick<Principal, 'scopes'>, wanted: Scope): boolean {
-  return given.some((scope) => implied[scope].includes(wanted));
+export function hasScope({ scopes: given }: Pick<Principal, 'scopes'>, wanted: Need): boolean {
+  return wanted === 'any' || given.some((scope) => implied[scope].includes(wanted));
 }
 
 /** Whether somebody with these scopes may do all that one with those may: give or take them. */

@@ -2,6 +2,7 @@ import type { TObject, TSchema } from 'typebox';
 import { version } from '../../core/version.ts';
 import { createComponents } from './components.ts';
 import type { ErrorCode } from '../../core/errors.ts';
+import type { Need } from '../../core/principal.ts';
 import type { Answer, Operation, Parameters } from './operation.ts';
 import { problemAnswers } from './problems.ts';
 
@@ -15,12 +16,16 @@ export interface DocumentedRoute {
 
 const problemsOfAuthentication: readonly ErrorCode[] = [
   'unauthenticated',
-  'forbidden',
   'origin_not_allowed',
   'rate_limited',
   'store_unavailable',
   'commit_unknown',
 ];
+
+function problemsOf(scope: Need | null): readonly ErrorCode[] {
+  if (scope === null) return [];
+  return scope === 'any' ? problemsOfAuthentication : [...problemsOfAuthentication, 'forbidden'];
+}
 
 type Components = ReturnType<typeof createComponents>;
 
@@ -73,7 +78,7 @@ export function openApiDocument(routes: readonly DocumentedRoute[]) {
 
 function documented(operation: Operation, components: Components) {
   const { operationId, tag, summary, scope, answers } = operation;
-  const problems = [...operation.problems, ...(scope === null ? [] : problemsOfAuthentication)];
+  const problems = [...operation.problems, ...problemsOf(scope)];
   const scopeText = scope === null ? undefined : `Scope: \`${scope}\`.`;
   const description = [operation.description, scopeText].filter(Boolean).join('\n\n');
   const parameters = [
@@ -88,7 +93,7 @@ function documented(operation: Operation, components: Components) {
     summary,
     ...(description === '' ? {} : { description }),
     // An empty one beside it: where nobody is asked for a token, none is needed.
-    ...(scope === null ? {} : { security: [{ token: [scope] }, {}] }),
+    ...(scope === null ? {} : { security: [{ token: scope === 'any' ? [] : [scope] }, {}] }),
     ...(parameters.length === 0 ? {} : { parameters }),
     ...(requestBody === undefined ? {} : { requestBody }),
     responses: {

@@ -1,7 +1,7 @@
 import type { RouteShorthandOptions } from 'fastify';
 import type { TObject, TSchema } from 'typebox';
 import type { ErrorCode } from '../../core/errors.ts';
-import type { Scope } from '../../core/principal.ts';
+import type { Need } from '../../core/principal.ts';
 import { fieldsOnly, type JsonSchema } from '../schemas/fieldsOnly.ts';
 
 /** A header, or a part of the path or the query. */
@@ -36,7 +36,7 @@ export interface Operation {
   readonly operationId: string;
   readonly tag: 'timers' | 'tokens' | 'operations' | 'reference';
   /** What the caller must be allowed; null: anybody may ask, also without a token. */
-  readonly scope: Scope | null;
+  readonly scope: Need | null;
   readonly summary: string;
   readonly description?: string;
   readonly path?: Parameters;

@@ -79,7 +79,7 @@ export function tokenRoutes(server: FastifyInstance, { projects, tokens }: Token
     described({
       operationId: 'getCaller',
       tag: 'tokens',
-      scope: 'timers:read',
+      scope: 'any',
       summary: 'Whom the token makes the caller',
       answers: { 200: { description: 'The caller.', body: CallerBody } },
       problems: ['bad_request'],
