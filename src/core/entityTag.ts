@@ -12,7 +12,7 @@ export function entityTag(version: number): string {
  */
 export function parseIfMatch(header: string | undefined): number | null {
   if (header === undefined || header.trim() === '*') return null;
-  const version = /^"(\d{1,15})"$/.exec(header.trim())?.[1];
+  const version = /^"([1-9]\d{0,14})"$/.exec(header.trim())?.[1];
   if (version === undefined) {
     throw invalidField('If-Match', 'must be * or the ETag of the timer, such as "3"');
   }

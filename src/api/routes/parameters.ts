@@ -47,7 +47,7 @@ export const ifMatchHeader: Parameters = {
   'If-Match': {
     description:
       'The ETag that the timer must have still; otherwise nothing is changed (412). `*` or none: whatever it has.',
-    schema: Type.String({ pattern: String.raw`^(\*|"\d{1,15}")$`, examples: ['"3"'] }),
+    schema: Type.String({ pattern: String.raw`^(\*|"[1-9]\d{0,14}")$`, examples: ['"3"'] }),
   },
 };
 
