@@ -298,7 +298,14 @@ async function start(
         everyMs: 60_000,
         run: () => idempotencyKeys.forget(config.api.idempotencyWindowMs),
       },
-      { name: 'audit-chain', everyMs: 2_000, lease: true, run: () => audit.extendChain() },
+      {
+        name: 'audit-chain',
+        everyMs: 2_000,
+        lease: true,
+        // The chain is to be at most 5 s behind, whoever dies; two that extend it at once are told apart.
+        leaseTtlMs: 2_500,
+        run: (turn) => audit.extendChain(turn.mayGoOn),
+      },
       {
         name: 'tokens-used',
         everyMs: 30_000,

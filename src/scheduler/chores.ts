@@ -19,6 +19,11 @@ export interface Chore {
    * several at once.
    */
   readonly lease?: true;
+  /**
+   * Shorter than a step may take, where two runs at once do no harm and nobody is to wait for the
+   * lease of a process that has died. Default: that of all.
+   */
+  readonly leaseTtlMs?: number;
   run(turn: Turn): Promise<unknown>;
 }
 
@@ -51,12 +56,15 @@ export function createChores(options: {
   const stopped = new AbortController();
   let loops: Promise<void>[] = [];
 
-  async function runUnderLease({ name, run }: Chore): Promise<void> {
-    if (!(await leases.acquire(name, owner, leaseTtlMs))) return;
+  async function runUnderLease({
+    name,
+    run,
+    leaseTtlMs: ttlMs = leaseTtlMs,
+  }: Chore): Promise<void> {
+    if (!(await leases.acquire(name, owner, ttlMs))) return;
     try {
       await run({
-        mayGoOn: async () =>
-          !stopped.signal.aborted && (await leases.renew(name, owner, leaseTtlMs)),
+        mayGoOn: async () => !stopped.signal.aborted && (await leases.renew(name, owner, ttlMs)),
       });
     } finally {
       // Otherwise it lapses.

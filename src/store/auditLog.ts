@@ -108,8 +108,8 @@ export function createAuditLog(database: Database) {
     async chain(afterSeq: number, limit: number): Promise<ChainedEntry[]> {
       return (await database.query<EntryRow>(listChain, [afterSeq, limit])).map(entryOf);
     },
-    /** Gives all that have none their place. One process at a time: a chore under a lease. */
-    async extendChain(): Promise<void> {
+    /** Gives all that have none their place. One process at a time, best: a second is refused. */
+    async extendChain(mayGoOn: () => Promise<boolean>): Promise<void> {
       for (;;) {
         const [[seqBefore, hashBefore] = [0, firstHash] as const] =
           await database.query<[number, string]>(chainEnd);
@@ -127,7 +127,7 @@ export function createAuditLog(database: Database) {
             links.map((link) => link.hash),
           ]);
         }
-        if (links.length < chainedAtOnce) return;
+        if (links.length < chainedAtOnce || !(await mayGoOn())) return;
       }
     },
   };

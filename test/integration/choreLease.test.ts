@@ -64,6 +64,25 @@ test('each chore has a lease of its own', async () => {
   assert.equal(await leases.acquire('that', 2, ttlMs), true);
 });
 
+test('a chore with a shorter lease of its own is taken over when that has lapsed', async () => {
+  const runs: string[] = [];
+  const brief = (owner: string): Chore => ({
+    name: 'brief',
+    everyMs: 1,
+    lease: true,
+    leaseTtlMs: 300,
+    run() {
+      runs.push(owner);
+      // As if its process had died: it never gives the lease up.
+      return new Promise(() => undefined);
+    },
+  });
+  for (const owner of ['first', 'second']) {
+    createChores({ chores: [brief(owner)], leases, leaseTtlMs: ttlMs, log: silentLog() }).start();
+  }
+  await eventually('both', () => runs.length === 2);
+});
+
 test('two processes: one at a time runs the chore, and both get their turns', async () => {
   const databases = [openDatabase(db.url), openDatabase(db.url)];
   const runs = [0, 0];
