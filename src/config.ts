@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { isIP } from 'node:net';
 import type { LogLevel } from './telemetry/log.ts';
+import { withTls } from './core/databaseUrl.ts';
 import type { Retention } from './core/partitionPlan.ts';
 import type { RetryPolicy } from './core/retryPolicy.ts';
 import type { AllowedTarget } from './core/settingParsers.ts';
@@ -81,6 +82,12 @@ export function readConfig(
   }
 
   const host = get('HOST');
+  const tls = { mode: get('DATABASE_TLS'), caFile: get('DATABASE_CA_FILE') };
+  if (tls.caFile !== undefined) checkCertificates('DATABASE_CA_FILE', tls.caFile);
+  if (tls.mode === 'off' && tls.caFile !== undefined) {
+    throw new SettingError('DATABASE_TLS is "off" and DATABASE_CA_FILE is set: give one of them');
+  }
+  const overTls = (url: string | undefined) => (url === undefined ? url : withTls(url, tls));
   return deepFreeze({
     mode,
     api: {
@@ -97,8 +104,8 @@ export function readConfig(
     roles: get('ROLES'),
     logLevel: get('LOG_LEVEL'),
     database: {
-      url: get('DATABASE_URL') ?? urlFromParts(get),
-      directUrl: get('DATABASE_DIRECT_URL'),
+      url: overTls(get('DATABASE_URL') ?? urlFromParts(get)),
+      directUrl: overTls(get('DATABASE_DIRECT_URL')),
       transactionPooler: get('DATABASE_POOLER') === 'transaction',
       connectionsMax: get('DATABASE_POOL_SIZE'),
       statementTimeoutMs: get('DATABASE_STATEMENT_TIMEOUT') * 1_000,
@@ -163,12 +170,25 @@ function secretOf(name: string, environment: Environment): string | undefined {
   if (environment[name] !== undefined && environment[name] !== '') {
     throw new SettingError(`${name} and ${name}_FILE are both set: give one of them`);
   }
+  return readSettingFile(`${name}_FILE`, path, 'the path of a file');
+}
+
+/** The driver reads it anew for each connection; a start is to end here when it could not. */
+function checkCertificates(name: string, path: string): void {
+  const takes = 'the path of a PEM file with certificates';
+  if (/^-----BEGIN (?:TRUSTED )?CERTIFICATE-----/m.test(readSettingFile(name, path, takes))) return;
+  throw new SettingError(
+    `${name} got ${JSON.stringify(path)}, which holds no certificate; it takes ${takes}`,
+  );
+}
+
+function readSettingFile(name: string, path: string, takes: string): string {
   try {
     return readFileSync(path, 'utf8');
   } catch (err) {
     const reason = err instanceof Error && 'code' in err ? String(err.code) : 'it is no file';
     throw new SettingError(
-      `${name}_FILE got ${JSON.stringify(path)}, which cannot be read (${reason}); it takes the path of a file`,
+      `${name} got ${JSON.stringify(path)}, which cannot be read (${reason}); it takes ${takes}`,
     );
   }
 }

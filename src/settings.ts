@@ -97,6 +97,14 @@ const databaseSettings = {
   POSTGRES_DB: setting(take.anyText, 'belfry', 'Its name.'),
   POSTGRES_USER: setting(take.anyText, 'belfry', 'Its user.'),
   POSTGRES_PASSWORD: optional(take.anyText, "That user's password.", { secret: true }),
+  DATABASE_TLS: optional(
+    take.oneOf(['verify-full', 'off']),
+    'Whether connections to the database are encrypted, the certificate and its name checked. Unset: as `sslmode` in the URL says, and `verify-full` with DATABASE_CA_FILE.',
+  ),
+  DATABASE_CA_FILE: optional(
+    take.anyText,
+    "PEM file of the authority that signed the database's certificate, in place of those that Node trusts. Read anew for each connection.",
+  ),
   DATABASE_POOLER: setting(
     take.oneOf(['none', 'transaction']),
     'none',

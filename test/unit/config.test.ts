@@ -6,6 +6,7 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import { readConfig, SettingError, type RunMode } from '../../src/config.ts';
 import { settingGroups, settings } from '../../src/settings.ts';
+import { selfSigned } from '../support/selfSigned.ts';
 
 type Environment = Readonly<Record<string, string | undefined>>;
 
@@ -147,6 +148,41 @@ test('retention is a day at the least, or for ever when that is said in a word',
   );
 });
 
+test('TLS to the database: its mode and authority go into both URLs, and the driver warns of nothing', async () => {
+  const directory = await mkdtemp(join(tmpdir(), 'belfry-config-'));
+  try {
+    const DATABASE_CA_FILE = join(directory, 'ca & more.pem');
+    await writeFile(DATABASE_CA_FILE, selfSigned.cert);
+    const DATABASE_URL = 'postgres://me:p%40ss@db/d?sslmode=require';
+    const DATABASE_DIRECT_URL = 'postgres://db:5433/d';
+    const { url, directUrl } = read({
+      DATABASE_URL,
+      DATABASE_DIRECT_URL,
+      DATABASE_CA_FILE,
+    }).database;
+    for (const one of [url, directUrl]) {
+      const { searchParams } = new URL(one ?? '');
+      assert.deepEqual(Object.fromEntries(searchParams), {
+        sslmode: 'verify-full',
+        sslrootcert: DATABASE_CA_FILE,
+      });
+    }
+    assert.ok(url?.startsWith('postgres://me:p%40ss@db/d?'));
+
+    const modeOf = (given: Record<string, string>) =>
+      new URL(read({ DATABASE_URL, ...given }).database.url ?? '').searchParams.get('sslmode');
+    assert.equal(modeOf({}), 'verify-full');
+    assert.equal(modeOf({ DATABASE_TLS: 'off' }), 'disable');
+    const parts = read({ POSTGRES_HOST: 'db', DATABASE_TLS: 'verify-full' }).database.url;
+    assert.equal(parts, 'postgres://belfry@db:5432/belfry?sslmode=verify-full');
+    const plain = 'postgres://db/d?sslmode=no-verify';
+    assert.equal(read({ DATABASE_URL: plain }).database.url, plain);
+    assert.match(messageOf({ DATABASE_TLS: 'off', DATABASE_CA_FILE }), /give one of them/);
+  } finally {
+    await rm(directory, { recursive: true });
+  }
+});
+
 const bad: Readonly<Record<keyof typeof settings, readonly string[]>> = {
   ROLES: ['', 'api,', 'worker', 'api;scheduler'],
   LOG_LEVEL: ['', 'verbose', 'info,debug'],
@@ -165,6 +201,8 @@ const bad: Readonly<Record<keyof typeof settings, readonly string[]>> = {
   POSTGRES_DB: [''],
   POSTGRES_USER: [''],
   POSTGRES_PASSWORD: [''],
+  DATABASE_TLS: ['', 'on', 'require', 'no-verify'],
+  DATABASE_CA_FILE: ['', '/nowhere/ca.pem', '/dev/null', '/'],
   DATABASE_POOLER: ['', 'session', 'true'],
   DATABASE_DIRECT_URL: ['', 'http://h/d'],
   DATABASE_POOL_SIZE: ['', '3', '201', '-5', '4.5'],

@@ -13,7 +13,7 @@ import { sampleBytesMax } from '../../src/delivery/responseSample.ts';
 import { startReceiver } from '../support/receiver.ts';
 import { allowing, client, failed, success } from './fakes/client.ts';
 import { drip, startRawServer } from './fakes/rawServer.ts';
-import { selfSigned } from './fakes/selfSigned.ts';
+import { selfSigned } from '../support/selfSigned.ts';
 
 const deadline = { timeoutMs: 150 };
 
