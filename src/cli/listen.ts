@@ -34,7 +34,7 @@ export const listen: Command = {
       name: 'secret',
       takes: 'secret',
       isRepeatable: true,
-      about: 'checks signatures (Standard Webhooks); answers 401 to a bad one',
+      about: 'whsec_… or public key whpk_…: checks signatures, answers 401 to a bad one',
     },
     jsonOption,
   ],
@@ -142,7 +142,7 @@ async function signatureOf(
 async function checkSecrets(secrets: readonly string[]): Promise<void> {
   for (const secret of secrets) {
     if ((await signatureOf({}, Buffer.alloc(0), [secret])) === 'invalid_secret') {
-      throw new UsageError('--secret takes whsec_ and base64');
+      throw new UsageError('--secret takes whsec_ or whpk_ and base64');
     }
   }
 }

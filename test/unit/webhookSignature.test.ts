@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { generateKeyPairSync, randomBytes, verify, createPublicKey } from 'node:crypto';
 import { test } from 'node:test';
 import { Webhook } from 'standardwebhooks';
-import { verifyWebhook } from '../../packages/client/src/index.ts';
+import { verifyWebhook, WebhookVerificationError } from '../../packages/client/src/index.ts';
 import {
   newSigningSecret,
   parseSigningSecret,
@@ -60,7 +60,7 @@ test('no body is signed as an empty one', () => {
   );
 });
 
-test('v1a: Ed25519 over the same text, verified with the published key alone', () => {
+test('v1a: Ed25519 over the same text, verified with the published key alone', async () => {
   const key = keyOf(newSigningSecret('v1a'));
   assert.ok(key.scheme === 'v1a' && /^whpk_[A-Za-z0-9+/]{43}=$/.test(key.publicText));
   const spki = generateKeyPairSync('ed25519')
@@ -80,6 +80,17 @@ test('v1a: Ed25519 over the same text, verified with the published key alone', (
   const signature = Buffer.from(base64, 'base64');
   assert.ok(verify(null, text('hello'), published, signature));
   assert.ok(!verify(null, text('hellp'), published, signature));
+
+  const secret = newSigningSecret('v1');
+  const both = sent([keyOf(secret), key], 'hello');
+  await verifyWebhook(key.publicText, both, 'hello');
+  await verifyWebhook(secret, both, 'hello');
+  await assert.rejects(verifyWebhook(key.publicText, both, 'hellp'), WebhookVerificationError);
+  // A signature of one kind does not count as one of the other.
+  const swapped = { ...headers, 'webhook-signature': `v1,${base64}` };
+  await assert.rejects(verifyWebhook(key.publicText, swapped, 'hello'), WebhookVerificationError);
+  const cut = key.publicText.slice(0, -4);
+  await assert.rejects(verifyWebhook(cut, headers, 'hello'), TypeError);
 });
 
 test('RFC 8032, test 2: the key and its public half', () => {

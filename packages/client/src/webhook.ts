@@ -43,13 +43,17 @@ export class WebhookVerificationError extends Error {
 
 const toleranceDefaultSeconds = 300;
 const secretPrefix = 'whsec_';
+const publicPrefix = 'whpk_';
+const publicKeyBytes = 32;
 
 /**
  * Checks the signature of a request by the Standard Webhooks specification
- * (https://github.com/standard-webhooks/standard-webhooks): HMAC-SHA256 over
- * `<webhook-id>.<webhook-timestamp>.<body>`, as `v1,<base64>` in `webhook-signature`.
+ * (https://github.com/standard-webhooks/standard-webhooks): over
+ * `<webhook-id>.<webhook-timestamp>.<body>`, in `webhook-signature` as `v1,<base64>` (HMAC-SHA256) or
+ * `v1a,<base64>` (Ed25519).
  *
- * `secrets`: `whsec_` and base64 (the prefix may be left out); several while they are being rotated.
+ * `secrets`: `whsec_` and base64 (the prefix may be left out), or the published `whpk_` and base64 of
+ * whoever signs with a private key; several while they are being rotated.
  * `rawBody`: exactly what arrived. JSON that was parsed and written again is not that.
  * @throws WebhookVerificationError when it must not be trusted; TypeError for a secret that is none.
  */
@@ -59,21 +63,22 @@ export async function verifyWebhook(
   rawBody: string | Uint8Array | ArrayBuffer,
   { toleranceSeconds = toleranceDefaultSeconds, nowMs = Date.now() }: VerifyOptions = {},
 ): Promise<VerifiedWebhook> {
-  const keys = (typeof secrets === 'string' ? [secrets] : secrets).map(keyBytes);
+  const keys = (typeof secrets === 'string' ? [secrets] : secrets).map(keyOf);
   if (keys.length === 0) throw new TypeError('at least one secret is needed');
   const id = headerOf(headers, 'webhook-id');
   const timestamp = headerOf(headers, 'webhook-timestamp');
   const seconds = checkedTimestamp(timestamp, toleranceSeconds, nowMs);
-  const signatures = headerOf(headers, 'webhook-signature').split(' ').map(signatureBytes);
+  const signatures = headerOf(headers, 'webhook-signature').split(' ').map(signatureOf);
   const signed = joined(`${id}.${timestamp}.`, rawBody);
 
   let isSigned = false;
-  for (const key of keys) {
-    const imported = await crypto.subtle.importKey('raw', key, algorithm, false, ['verify']);
+  for (const { version, bytes } of keys) {
+    const algorithm = algorithms[version];
+    const key = await crypto.subtle.importKey('raw', bytes, algorithm, false, ['verify']);
     for (const signature of signatures) {
-      if (signature === undefined) continue;
+      if (signature?.version !== version || signature.bytes === undefined) continue;
       // `verify` compares in constant time, whatever the runtime.
-      if (await crypto.subtle.verify('HMAC', imported, signature, signed)) isSigned = true;
+      if (await crypto.subtle.verify(algorithm, key, signature.bytes, signed)) isSigned = true;
     }
   }
   if (!isSigned) {
@@ -82,7 +87,7 @@ export async function verifyWebhook(
   return { id, timestamp: new Date(seconds * 1_000) };
 }
 
-const algorithm = { name: 'HMAC', hash: 'SHA-256' } as const;
+const algorithms = { v1: { name: 'HMAC', hash: 'SHA-256' }, v1a: { name: 'Ed25519' } } as const;
 
 function headerOf(headers: WebhookHeaders, name: string): string {
   const value = isReader(headers) ? headers.get(name) : ownHeader(headers, name);
@@ -115,20 +120,28 @@ function checkedTimestamp(text: string, toleranceSeconds: number, nowMs: number)
   return seconds;
 }
 
-function keyBytes(secret: string): Uint8Array<ArrayBuffer> {
-  const text = secret.startsWith(secretPrefix) ? secret.slice(secretPrefix.length) : secret;
-  const bytes = base64Bytes(text);
+interface Key {
+  readonly version: keyof typeof algorithms;
+  readonly bytes: Uint8Array<ArrayBuffer>;
+}
+
+function keyOf(text: string): Key {
+  if (text.startsWith(publicPrefix)) {
+    const bytes = base64Bytes(text.slice(publicPrefix.length));
+    if (bytes?.length === publicKeyBytes) return { version: 'v1a', bytes };
+    throw new TypeError(`a public key is ${publicPrefix} and base64 of ${publicKeyBytes} bytes`);
+  }
+  const bytes = base64Bytes(text.startsWith(secretPrefix) ? text.slice(secretPrefix.length) : text);
   // With an empty key anybody could sign.
   if (bytes === undefined || bytes.length === 0) {
     throw new TypeError(`a webhook secret is ${secretPrefix} and base64`);
   }
-  return bytes;
+  return { version: 'v1', bytes };
 }
 
-/** Undefined for what is no signature of version 1: other versions are not ours to judge. */
-function signatureBytes(text: string): Uint8Array<ArrayBuffer> | undefined {
+function signatureOf(text: string) {
   const [version, base64 = ''] = text.split(',');
-  return version === 'v1' ? base64Bytes(base64) : undefined;
+  return { version, bytes: base64Bytes(base64) };
 }
 
 function base64Bytes(text: string): Uint8Array<ArrayBuffer> | undefined {
