@@ -136,5 +136,6 @@ function retryBody(policy: RetryPolicy) {
     cap: policy.capMs / 1_000,
     jitter: policy.jitter,
     max_age: policy.ageMaxMs === null ? null : policy.ageMaxMs / 1_000,
+    ...(policy.on === undefined ? {} : { on: [...policy.on] }),
   };
 }

@@ -1,5 +1,6 @@
 import { assertNever } from './errors.ts';
-import { retryDelayMs, type RetryPolicy } from './retryPolicy.ts';
+import { retryAfterMs } from './retryAfter.ts';
+import { isRetriedStatus, retryDelayMs, type RetryPolicy } from './retryPolicy.ts';
 
 /** Why an attempt got no HTTP response that counts. Part of the contract, like error codes. */
 export type AttemptErrorCode =
@@ -40,7 +41,14 @@ export interface ResponseSample {
 }
 
 /** Why a timer ended as `failed`. */
-export type FailureCode = 'attempts_exhausted' | 'too_old' | 'gone' | 'expired' | 'attempts_lost';
+export type FailureCode =
+  | 'attempts_exhausted'
+  | 'too_old'
+  | 'gone'
+  | 'declined'
+  | 'status_not_retried'
+  | 'expired'
+  | 'attempts_lost';
 
 /** What a delivery hands back: an attempt, or word that none was started. */
 export type Outcome =
@@ -63,8 +71,10 @@ export type Verdict =
 const httpGone = 410;
 
 /**
- * Decides after an attempt: any 2xx succeeds; 410 means that the receiver is gone for good; all
- * else is tried again until the policy's attempts are used up, or the next one would come too late.
+ * Decides after an attempt: any 2xx succeeds; 410 means that the receiver is gone for good, and
+ * `belfry-retry: no` that it wants no more of this; all else that the policy does not leave out is
+ * tried again until its attempts are used up, or the next one would come too late. No sooner than a
+ * `Retry-After` says.
  * `failures` counts this one too; `ageMs` is how long ago the timer was due at the attempt's end.
  */
 export function judgeAttempt(options: {
@@ -77,12 +87,25 @@ export function judgeAttempt(options: {
   const { attempt, failures, ageMs, policy, random } = options;
   if (attempt.errorCode === null) return { kind: 'succeeded' };
   if (attempt.status === httpGone) return { kind: 'failed', code: 'gone' };
+  if (isDeclined(attempt)) return { kind: 'failed', code: 'declined' };
+  if (attempt.status !== null && !isRetriedStatus(policy, attempt.status)) {
+    return { kind: 'failed', code: 'status_not_retried' };
+  }
   if (failures >= policy.attemptsMax) return { kind: 'failed', code: 'attempts_exhausted' };
-  const delayMs = retryDelayMs(policy, failures, random);
+  const delayMs = Math.max(retryDelayMs(policy, failures, random), askedDelayMs(attempt));
   if (policy.ageMaxMs !== null && ageMs + delayMs > policy.ageMaxMs) {
     return { kind: 'failed', code: 'too_old' };
   }
   return { kind: 'retry', delayMs };
+}
+
+function isDeclined({ response }: AttemptRecord): boolean {
+  return response?.headers?.['belfry-retry']?.trim().toLowerCase() === 'no';
+}
+
+function askedDelayMs({ response, startedAtMs, durationMs }: AttemptRecord): number {
+  const asked = response?.headers?.['retry-after'];
+  return asked === undefined ? 0 : (retryAfterMs(asked, startedAtMs + durationMs) ?? 0);
 }
 
 /** The timer's status once the verdict is recorded. */

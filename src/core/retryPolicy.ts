@@ -15,9 +15,16 @@ export interface RetryPolicy {
   readonly jitter: number;
   /** No attempt is made later than this after the timer was due; null for no such bound. */
   readonly ageMaxMs: number | null;
+  /** Of the responses, these alone are tried again; left out for all. */
+  readonly on?: readonly RetriedStatus[];
 }
 
-const fields = ['max_attempts', 'base', 'factor', 'cap', 'jitter', 'max_age'] as const;
+/** A status, or all from 300 to 399 and so on. */
+export type RetriedStatus = number | (typeof statusClasses)[number];
+export const statusClasses = ['3xx', '4xx', '5xx'] as const;
+export const retriedMax = 50;
+
+const fields = ['max_attempts', 'base', 'factor', 'cap', 'jitter', 'max_age', 'on'] as const;
 
 /**
  * Reads the `retry` of a create request; what it leaves out is as the service has it. Null when it is
@@ -37,7 +44,9 @@ export function parseRetryPolicy(value: unknown, defaults: RetryPolicy): RetryPo
   }
   const read = <Value>(name: (typeof fields)[number], fallback: Value, parse: Parse<Value>) =>
     given.has(name) ? parse(`retry.${name}`, given.get(name)) : fallback;
+  const on = given.has('on') ? retriedStatuses(given.get('on')) : defaults.on;
   return {
+    ...(on === undefined ? {} : { on }),
     attemptsMax: read('max_attempts', defaults.attemptsMax, number(1, 100, true)),
     baseMs: read('base', defaults.baseMs, span(1, day)),
     factor: read('factor', defaults.factor, number(1, 100)),
@@ -45,6 +54,26 @@ export function parseRetryPolicy(value: unknown, defaults: RetryPolicy): RetryPo
     jitter: read('jitter', defaults.jitter, number(0, 1)),
     ageMaxMs: read<number | null>('max_age', defaults.ageMaxMs, span(0, horizonMs)),
   };
+}
+
+function retriedStatuses(value: unknown): readonly RetriedStatus[] {
+  const takes = `must be a list of at most ${retriedMax} statuses from 300 to 599, or ${statusClasses.map((name) => `"${name}"`).join(', ')}`;
+  if (!Array.isArray(value) || value.length > retriedMax) throw invalidField('retry.on', takes);
+  return value.map((entry: unknown) => {
+    const named = statusClasses.find((name) => name === entry);
+    if (named !== undefined) return named;
+    if (typeof entry === 'number' && Number.isInteger(entry) && entry >= 300 && entry <= 599) {
+      return entry;
+    }
+    throw invalidField('retry.on', takes);
+  });
+}
+
+/** Whether a response with this status leads to another attempt. */
+export function isRetriedStatus({ on }: RetryPolicy, status: number): boolean {
+  return (
+    on === undefined || on.some((one) => one === status || one === `${Math.floor(status / 100)}xx`)
+  );
 }
 
 type Parse<Value> = (field: string, value: unknown) => Value;

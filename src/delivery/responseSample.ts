@@ -5,6 +5,7 @@ import type { ResponseSample } from '../core/attempt.ts';
 export const sampleBytesMax = 4 * 1024;
 
 const keptNames = [
+  'belfry-retry',
   'content-type',
   'location',
   'retry-after',

@@ -105,9 +105,16 @@ test('a timer has its own retry policy, the rest of it as the service has it', a
   assert.equal(done['failure_code'], 'attempts_exhausted');
   assert.equal((done['attempts'] as unknown[]).length, 3);
   assert.deepEqual(done['retry'], { ...retry, base: 0.1, cap: 21_600, max_age: null });
+  const once = await finished(
+    await create({ url: `${receiver.url}/broken`, retry: { ...retry, on: [501] } }),
+  );
+  assert.equal(once['failure_code'], 'status_not_retried');
   const { retry: filled } = await read(await create({ delay: 99, retry: {} }));
   const service = { max_attempts: 5, base: 7, factor: 4, cap: 21_600, jitter: 0.2, max_age: null };
   assert.deepEqual(filled, service);
+  const on = ['5xx', 429];
+  const { retry: narrowed } = await read(await create({ delay: 99, retry: { on } }));
+  assert.deepEqual(narrowed, { ...service, on });
 });
 
 test('a timer is not tried again later than its max_age', async () => {

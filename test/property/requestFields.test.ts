@@ -155,6 +155,8 @@ test('of a retry policy what is left out is as the service has it', () => {
     ),
     { attemptsMax: 3, baseMs: 500, factor: 1, capMs: 3_600_000, jitter: 0, ageMaxMs: 86_400_000 },
   );
+  const on = ['5xx', 429] as const;
+  assert.deepEqual(parseRetryPolicy({ on }, defaults), { ...defaults, on });
 });
 
 test('a bad retry policy is refused with the field at fault', () => {
@@ -165,6 +167,7 @@ test('a bad retry policy is refused with the field at fault', () => {
     cap: [0, 31_536_001, {}],
     jitter: [-0.1, 1.1, '20%'],
     max_age: [-1, 'soon', 1e12],
+    on: [null, 'x', 429, {}, ['2xx'], [299], [600], [429.5], ['429'], [[429]], Array(51).fill(500)],
     attempts: [3],
   })) {
     for (const value of values) {

@@ -50,6 +50,15 @@ const number = fc.oneof(
   fc.constantFrom(0, -0, -1, -0.5, 1, 100, 101, 876_600, 876_601, 3_155_760_000, 3_155_760_001),
 );
 const span = fc.oneof(number, nearlyDurations, fc.constantFrom(86_400, 86_401, 31_536_000, 3e7));
+const statuses = fc.oneof(
+  fc.array(
+    fc.oneof(fc.constantFrom('2xx', '3xx', '5xx', '429', 299, 300, 429.5, 599, 600), number),
+    {
+      maxLength: 60,
+    },
+  ),
+  fc.array(fc.integer({ min: 300, max: 599 }), { maxLength: 60 }),
+);
 const text = fc.oneof(fc.string(), fc.string({ unit: 'binary' }));
 const headerName = fc.oneof(
   fc.constantFrom('x-a', 'X-A', 'x-b', 'host', 'Webhook-Id', 'content-type'),
@@ -72,7 +81,15 @@ const near: Readonly<Record<string, fc.Arbitrary<unknown>>> = {
   json: anything,
   timeout: span,
   retry: fc.record(
-    { max_attempts: number, base: span, factor: number, cap: span, jitter: number, max_age: span },
+    {
+      max_attempts: number,
+      base: span,
+      factor: number,
+      cap: span,
+      jitter: number,
+      max_age: span,
+      on: statuses,
+    },
     { requiredKeys: [] },
   ),
   labels: fc.array(fc.oneof(text, fc.string({ maxLength: 110 })), { maxLength: 18 }),

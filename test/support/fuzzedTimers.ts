@@ -60,6 +60,9 @@ export function fuzzedTimers(receiverUrl: string) {
             cap: span,
             jitter: number,
             max_age: span,
+            on: fc.array(
+              fc.oneof(fc.integer({ min: 250, max: 650 }), fc.constantFrom('4xx', '5xx')),
+            ),
           },
           { requiredKeys: [] },
         ),

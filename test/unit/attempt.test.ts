@@ -54,6 +54,51 @@ test('every other status and every transport error is tried again by the policy'
   }
 });
 
+const answered = (status: number, headers: Readonly<Record<string, string>>) => ({
+  status,
+  errorCode: 'http_status' as const,
+  durationMs: 2_000,
+  response: { headers, body: null, bytes: 0 },
+});
+
+test('belfry-retry: no ends a timer, whatever attempts are left; of a success it says nothing', () => {
+  for (const said of ['no', 'No', ' NO ']) {
+    const verdict = judge(answered(503, { 'belfry-retry': said }));
+    assert.deepEqual(verdict, { kind: 'failed', code: 'declined' });
+  }
+  for (const said of ['', 'yes', 'no, thanks']) {
+    assert.equal(judge(answered(503, { 'belfry-retry': said })).kind, 'retry');
+  }
+  const done = { ...answered(200, { 'belfry-retry': 'no' }), errorCode: null };
+  assert.equal(judge(done).kind, 'succeeded');
+});
+
+test('no attempt comes before Retry-After, nor sooner than the policy has it', () => {
+  const after = (text: string, over: Partial<RetryPolicy> = {}) =>
+    judge(answered(429, { 'retry-after': text }), 1, over);
+  assert.deepEqual(after('60'), { kind: 'retry', delayMs: 60_000 });
+  assert.deepEqual(after('1'), { kind: 'retry', delayMs: 5_000 });
+  assert.deepEqual(after('soon'), { kind: 'retry', delayMs: 5_000 });
+  assert.deepEqual(after('9'.repeat(400)), { kind: 'retry', delayMs: 86_400_000 });
+  // By the clock at the end of the attempt.
+  assert.deepEqual(after('Thu, 01 Jan 1970 00:00:32 GMT'), { kind: 'retry', delayMs: 30_000 });
+  assert.deepEqual(after('60', { ageMaxMs: 59_000 }), { kind: 'failed', code: 'too_old' });
+});
+
+test('retry.on: other statuses end the timer, what got no response is always tried again', () => {
+  const on = [429, '5xx'] as const;
+  for (const status of [429, 500, 599]) {
+    assert.equal(judge({ status, errorCode: 'http_status' }, 1, { on }).kind, 'retry');
+  }
+  for (const status of [302, 400, 428]) {
+    const verdict = judge({ status, errorCode: 'http_status' }, 1, { on });
+    assert.deepEqual(verdict, { kind: 'failed', code: 'status_not_retried' });
+  }
+  assert.equal(judge({ errorCode: 'timeout' }, 1, { on: [] }).kind, 'retry');
+  const none = judge({ status: 503, errorCode: 'http_status' }, 1, { on: [] });
+  assert.deepEqual(none, { kind: 'failed', code: 'status_not_retried' });
+});
+
 test('the last attempt of the policy ends the timer', () => {
   assert.equal(judge({ errorCode: 'timeout' }, 4).kind, 'retry');
   const exhausted = { kind: 'failed', code: 'attempts_exhausted' };

@@ -1,4 +1,4 @@
-import type { HttpMethod, Json, TimerStatus } from './responses.ts';
+import type { HttpMethod, Json, RetriedStatus, TimerStatus } from './responses.ts';
 
 /** An instant: RFC 3339 text with an offset, or a Date. Kept to the millisecond. */
 export type Instant = string | Date;
@@ -53,6 +53,8 @@ export interface RetryOptions {
   readonly jitter?: number;
   /** No attempt is made later than this after the timer was due. */
   readonly max_age?: Span;
+  /** Of the responses, these alone lead to another attempt. */
+  readonly on?: readonly RetriedStatus[];
 }
 
 export type HeaderValues = Readonly<Record<string, string | readonly string[]>>;

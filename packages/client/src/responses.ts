@@ -11,6 +11,8 @@ export type TimerStatus =
 export type FailureCode =
   | 'attempts_exhausted'
   | 'too_old'
+  | 'declined'
+  | 'status_not_retried'
   | 'gone'
   | 'expired'
   | 'attempts_lost'
@@ -72,6 +74,9 @@ export interface AttemptWithResponse extends Attempt {
   readonly response_body_base64?: string;
 }
 
+/** A status from 300 to 599, or a whole class. */
+export type RetriedStatus = number | '3xx' | '4xx' | '5xx';
+
 /** How failed attempts are repeated. Times in seconds. */
 export interface RetryPolicy {
   readonly max_attempts: number;
@@ -80,6 +85,8 @@ export interface RetryPolicy {
   readonly cap: number;
   readonly jitter: number;
   readonly max_age: number | null;
+  /** Of the responses, these alone lead to another attempt; left out for all. */
+  readonly on?: readonly RetriedStatus[];
 }
 
 interface TimerCore {

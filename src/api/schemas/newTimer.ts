@@ -2,8 +2,9 @@ import { Type } from 'typebox';
 import { labelLengthMax, labelsMax, metadataBytesMax } from '../../core/annotations.ts';
 import { horizonMs } from '../../core/due.ts';
 import { headerBytesMax, headerValuesMax } from '../../core/requestHeaders.ts';
+import { retriedMax } from '../../core/retryPolicy.ts';
 import { httpMethods } from '../../core/timer.ts';
-import { atMostOne, span, wordOf } from './values.ts';
+import { atMostOne, retriedStatuses, span, wordOf } from './values.ts';
 
 const clockField = (unit: string, unitMs: number) =>
   Type.Union(
@@ -64,6 +65,14 @@ const RetryFields = Type.Object(
       span({
         description:
           'No attempt starts later than this after the timer was due. Default: RETRY_MAX_AGE (not set: no such bound).',
+      }),
+    ),
+    on: Type.Optional(
+      retriedStatuses({
+        description:
+          'Of the responses, these alone lead to another attempt; what gets no response is always tried again. Left out for all.',
+        maxItems: retriedMax,
+        examples: [['5xx', 429]],
       }),
     ),
   },

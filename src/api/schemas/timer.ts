@@ -2,7 +2,7 @@ import { Type } from 'typebox';
 import type { FailureCode } from '../../core/attempt.ts';
 import { httpMethods } from '../../core/timer.ts';
 import { AttemptBody } from './attempt.ts';
-import { instant, nullable, wordOf } from './values.ts';
+import { instant, nullable, retriedStatuses, wordOf } from './values.ts';
 
 const id = Type.Integer({
   minimum: 1,
@@ -59,6 +59,11 @@ const RetryPolicyBody = Type.Object(
           'No attempt starts later than so many seconds after due_at; null: no such bound.',
       }),
     ),
+    on: Type.Optional(
+      retriedStatuses({
+        description: 'Of the responses, these alone lead to another attempt; left out for all.',
+      }),
+    ),
   },
   { title: 'RetryPolicy', description: 'How failed attempts are repeated.' },
 );
@@ -66,6 +71,8 @@ const RetryPolicyBody = Type.Object(
 export const failureCodes = [
   'attempts_exhausted',
   'too_old',
+  'declined',
+  'status_not_retried',
   'gone',
   'expired',
   'attempts_lost',
@@ -107,7 +114,7 @@ const stateFields = {
   failure_code: nullable(
     wordOf(failureCodes, {
       description:
-        'Why it failed; null when it did not. attempts_exhausted: no attempt succeeded; too_old: the next one would have come after retry.max_age; gone: the receiver answered 410; expired: it could not start before expires_at; attempts_lost: its process died in three attempts in a row.',
+        'Why it failed; null when it did not. attempts_exhausted: no attempt succeeded; too_old: the next one would have come after retry.max_age; gone: the receiver answered 410; declined: it answered with `belfry-retry: no`; status_not_retried: its status is not one of retry.on; expired: it could not start before expires_at; attempts_lost: its process died in three attempts in a row.',
     }),
   ),
 };

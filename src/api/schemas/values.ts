@@ -1,5 +1,6 @@
 import { Type } from 'typebox';
 import { horizonMs } from '../../core/due.ts';
+import { statusClasses } from '../../core/retryPolicy.ts';
 
 /** An instant as answers have it. */
 export const instant = (description: string) =>
@@ -71,4 +72,19 @@ export function atMostOne(description: string, ways: readonly (readonly string[]
       .flatMap((other) => way.flatMap((one) => other.map((two) => ({ required: [one, two] })))),
   );
   return { description, not: { anyOf: pairs } };
+}
+
+/** What core's `RetriedStatus` is. */
+export function retriedStatuses(options: {
+  description: string;
+  maxItems?: number;
+  examples?: readonly (readonly unknown[])[];
+}) {
+  return Type.Array(
+    Type.Union([
+      Type.Integer({ title: 'status', minimum: 300, maximum: 599 }),
+      Type.Unsafe<(typeof statusClasses)[number]>({ type: 'string', enum: statusClasses }),
+    ]),
+    options,
+  );
 }
