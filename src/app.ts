@@ -107,7 +107,8 @@ async function start(
 ): Promise<Omit<App, 'stop'>> {
   const store = await openStore({ ...config.database, log, signal, undo });
   const { transactionPooler, connectionsMax, statementTimeoutMs } = config.database;
-  const connection = { url: store.url, transactionPooler };
+  const { requestIdentity } = store;
+  const connection = { url: store.url, transactionPooler, requestIdentity };
   const database = createDatabase({ ...connection, connectionsMax, statementTimeoutMs });
   undo.push(() => database.close());
   // Heartbeats have a connection of their own: they must not queue behind the work they cover.

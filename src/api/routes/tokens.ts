@@ -53,7 +53,8 @@ export interface TokenService {
       actor: Actor,
     ): Promise<ShownToken | undefined>;
     list(projectId: number): Promise<readonly ShownToken[]>;
-    read(id: string): Promise<ShownToken | undefined>;
+    /** Of one project, or (null) of whichever. */
+    read(projectId: number | null, id: string): Promise<ShownToken | undefined>;
     end(id: string, actor: Actor, afterMs?: number): Promise<ShownToken | undefined>;
   };
 }
@@ -239,9 +240,8 @@ export function tokenRoutes(server: FastifyInstance, { projects, tokens }: Token
 
   /** A token that the caller may end or renew. Of another project it is as if there were none. */
   async function managed(id: string, principal: Principal): Promise<ShownToken> {
-    const token = existing(await tokens.read(id), id);
-    const isVisible = token.projectId === principal.projectId || hasScope(principal, 'operator');
-    if (!isVisible) throw tokenNotFound(id);
+    const within = hasScope(principal, 'operator') ? null : principal.projectId;
+    const token = existing(await tokens.read(within, id), id);
     assertCovers(principal, token);
     return token;
   }
