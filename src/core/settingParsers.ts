@@ -75,7 +75,8 @@ export const anyText: SettingParser<string> = {
 
 /** A name that PostgreSQL takes without quotes. */
 export const databaseName: SettingParser<string> = {
-  takes: 'a name of up to 63 lower-case letters, digits and underscores, not beginning with a digit',
+  takes:
+    'a name of up to 63 lower-case letters, digits and underscores, not beginning with a digit',
   parse: (text) => (/^[a-z_][a-z0-9_]{0,62}$/.test(text) ? text : undefined),
 };
 

@@ -185,14 +185,19 @@ const sources: Readonly<Record<Walk, (arms: readonly Arm[], rowsMax: number) => 
       ${arms.map(({ text }) => `${text} WHERE t.project_id = $1::bigint AND t.id = l.timer_id`).join(' UNION ALL ')}
       LIMIT 1
     ) AS f ON true`,
-  // timers_project_next_at.
-  soonest: (arms, rowsMax) => `
-    SELECT t.id AS at, t.* FROM (
-      ${arms.map(({ text }) => text).join('')}
-      WHERE t.project_id = $1::bigint AND t.parked_lane IS NULL AND t.next_at >= $14::timestamptz
-        AND (t.next_at, t.id) > ($14::timestamptz, $15::bigint)
-      ORDER BY t.next_at, t.id LIMIT ${rowsMax}
-    ) AS t`,
+  // timers_project_next_at, and timers_parked_project for those in lanes.
+  soonest: (arms, rowsMax) => {
+    const waiting = arms.flatMap(({ text }) =>
+      ['IS NULL', 'IS NOT NULL'].map(
+        (parked) => `(${text} WHERE t.project_id = $1::bigint AND t.parked_lane ${parked}
+        AND t.next_at >= $14::timestamptz AND (t.next_at, t.id) > ($14::timestamptz, $15::bigint)
+        ORDER BY t.next_at, t.id LIMIT ${rowsMax})`,
+      ),
+    );
+    return `
+    SELECT u.id AS at, u.* FROM (${waiting.join(' UNION ALL ')}) AS u
+    ORDER BY u.next_at, u.id LIMIT ${rowsMax}`;
+  },
 };
 
 function merged(

@@ -11,6 +11,7 @@ const readable: Readonly<Record<string, readonly string[] | null>> = {
   history: null,
   history_done: null,
   history_failed: null,
+  lanes: null,
   processes: ['id', 'expires_at'],
   projects: null,
   timer_labels: null,

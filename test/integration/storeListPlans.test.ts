@@ -165,7 +165,7 @@ const shapes: readonly Shape[] = [
     name: 'soonest',
     fields: { ...nowhere, due_after: new Date().toISOString() },
     order: 'soonest',
-    indexes: { timers: /^timers_project_next_at$/ },
+    indexes: { timers: /^timers_(project_next_at|parked_project)$/ },
   },
 ];
 

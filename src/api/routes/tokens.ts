@@ -25,6 +25,7 @@ export interface ShownProject {
   readonly id: number;
   readonly name: string;
   readonly createdAtMs: number;
+  readonly pausedAtMs: number | null;
 }
 
 /** A token as routes show it. Instants in milliseconds of the Unix epoch. */
@@ -273,8 +274,9 @@ function parseProject(value: unknown, principal: Principal): number {
   return value;
 }
 
-function projectBody({ id, name, createdAtMs }: ShownProject) {
-  return { id, name, created_at: textOf(createdAtMs) };
+export function projectBody({ id, name, createdAtMs, pausedAtMs }: ShownProject) {
+  const pausedAt = pausedAtMs === null ? null : textOf(pausedAtMs);
+  return { id, name, created_at: textOf(createdAtMs), paused_at: pausedAt };
 }
 
 function tokenBody(token: ShownToken) {

@@ -18,12 +18,37 @@ BEGIN
         $policy$, kept);
 END $$;
 
+-- Where timers wait that may not start for now, whatever they wait for: one lane for each cause.
+-- `closed`: what falls due is parked in it. `draining`: what is parked leaves it by its allowance.
+-- `open`: nothing is in it. A row is locked for share by whoever parks or releases, so that a change of
+-- state is final: behind it nobody does by the state before.
+CREATE TABLE belfry.lanes (
+    id              bigint      GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    project_id      bigint      NOT NULL REFERENCES belfry.projects (id),
+    -- `project`: all of the project's.
+    kind            text        NOT NULL CHECK (kind IN ('project')),
+    -- What of the project; '' for all.
+    target          text        NOT NULL DEFAULT '',
+    state           text        NOT NULL CHECK (state IN ('open', 'closed', 'draining')),
+    changed_at      timestamptz NOT NULL DEFAULT clock_timestamp(),
+    -- From when on more may leave it: one allowance for all processes.
+    next_release_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    CONSTRAINT lanes_cause UNIQUE (project_id, kind, target)
+);
+CREATE INDEX lanes_at_work ON belfry.lanes (id) WHERE state <> 'open';
+-- Of timers that wait in lanes only: no other pays for them.
+CREATE INDEX timers_parked_project ON belfry.timers (project_id, next_at, id)
+    WHERE parked_lane IS NOT NULL;
+CREATE INDEX timers_parked_expiry ON belfry.timers (parked_lane, expires_at)
+    WHERE parked_lane IS NOT NULL AND expires_at IS NOT NULL;
+
 SELECT belfry.keep_to_project(c.oid::regclass)
 FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid AND a.attname = 'project_id'
 WHERE c.relnamespace = 'belfry'::regnamespace AND (c.relkind = 'p' OR c.relkind = 'r' AND NOT c.relispartition)
 ORDER BY c.relname;
 SELECT belfry.keep_to_project('belfry.projects', 'id');
 
+-- By them a lane finds what it has to park, too. A create costs PostgreSQL 16 µs without, 24 with both.
 -- Under a policy, other projects' rows are no rows that a walk could stop behind: a list goes along
 -- its own project's.
 CREATE INDEX timers_project_id ON belfry.timers (project_id, id);
