@@ -111,8 +111,7 @@ async function start(
   const store = await openStore({ ...config.database, log, signal, undo });
   const { transactionPooler, connectionsMax, statementTimeoutMs } = config.database;
   const runsScheduler = config.roles.includes('scheduler');
-  const { requestIdentity } = store;
-  const connection = { url: store.url, transactionPooler, requestIdentity };
+  const connection = { ...store, transactionPooler };
   const database = createDatabase({ ...connection, connectionsMax, statementTimeoutMs });
   undo.push(() => database.close());
   // Heartbeats have a connection of their own: they must not queue behind the work they cover.

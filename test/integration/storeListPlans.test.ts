@@ -8,7 +8,7 @@ import { examinedMax, listSettings } from '../../src/store/listStatements.ts';
 import { createTimerLister } from '../../src/store/listTimers.ts';
 import { defaultRequestRole } from '../../src/store/projectQuery.ts';
 import { ensurePartitions } from '../../src/store/partitions.ts';
-import { defaultRetention, createTestDatabase, sql } from '../support/database.ts';
+import { defaultRetention, createTestDatabase, openDatabase, sql } from '../support/database.ts';
 import {
   addPastPartitions,
   openListDatabase,
@@ -30,13 +30,15 @@ const days = 10;
 const everyMs = (days * 86_400_000) / count;
 
 before(async () => {
-  await ensurePartitions(db.database, defaultRetention);
-  await addPastPartitions(db.database, days + 1);
-  await seedTimers(db.database, { count, everyMs });
-  await seedOthers(db.database, { firstId: count + 10, count: ofOthers });
+  const patient = openDatabase(db.url, 300_000);
+  await ensurePartitions(patient, defaultRetention);
+  await addPastPartitions(patient, days + 1);
+  await seedTimers(patient, { count, everyMs });
+  await seedOthers(patient, { firstId: count + 10, count: ofOthers });
   for (const table of ['timers', 'history', 'timer_labels']) {
-    await sql(db.database, `ANALYZE belfry.${table}`);
+    await sql(patient, `ANALYZE belfry.${table}`);
   }
+  await patient.close();
 });
 
 interface PlanNode {
