@@ -25,7 +25,7 @@ after(async () => {
 
 const size = process.env['BELFRY_PLAN_TIMERS'];
 const count = size === undefined ? 120_000 : Number(size);
-const ofOthers = count / 6;
+const ofOthers = Math.floor(count / 6);
 const days = 10;
 const everyMs = (days * 86_400_000) / count;
 
