@@ -1,3 +1,4 @@
+import { upkeep } from './app/upkeep.ts';
 import { createAuthenticator } from './api/authenticator.ts';
 import { createReadiness } from './api/readiness.ts';
 import { createServer } from './api/server.ts';
@@ -13,6 +14,7 @@ import { createBulkChanges } from './scheduler/bulkChanges.ts';
 import { createChanger } from './scheduler/changer.ts';
 import { createChores } from './scheduler/chores.ts';
 import { createDatabaseClock } from './scheduler/databaseClock.ts';
+import { createLanes } from './scheduler/lanes.ts';
 import { createLease } from './scheduler/lease.ts';
 import { createRetention } from './scheduler/retention.ts';
 import { createScheduler } from './scheduler/scheduler.ts';
@@ -27,6 +29,7 @@ import { createDatabase } from './store/database.ts';
 import { createGiveBackStore } from './store/giveBacks.ts';
 import { createIdempotencyKeyStore } from './store/idempotencyKeys.ts';
 import { isInitialised, readInstallation } from './store/installation.ts';
+import { createLaneStore } from './store/lanes.ts';
 import { createListener, type Notice } from './store/listener.ts';
 import { createTimerPages } from './store/listPages.ts';
 import { listSettings } from './store/listStatements.ts';
@@ -107,7 +110,8 @@ async function start(
 ): Promise<Omit<App, 'stop'>> {
   const store = await openStore({ ...config.database, log, signal, undo });
   const { transactionPooler, connectionsMax, statementTimeoutMs } = config.database;
-  const connection = { url: store.url, transactionPooler };
+  const runsScheduler = config.roles.includes('scheduler');
+  const connection = { ...store, transactionPooler };
   const database = createDatabase({ ...connection, connectionsMax, statementTimeoutMs });
   undo.push(() => database.close());
   // Heartbeats have a connection of their own: they must not queue behind the work they cover.
@@ -180,7 +184,18 @@ async function start(
     installationId: installation.id,
     timeoutDefaultMs: config.delivery.timeoutMs,
   });
+  const lanes = createLanes({
+    store: createLaneStore(database),
+    nowMs: databaseClock.nowMs,
+    monotonicMs: clock.monotonicMs,
+    onClosed: () => scheduler.holdUp(),
+    onReleased(nextAtMs) {
+      scheduler.wake(nextAtMs);
+      wakeUps.tell(nextAtMs);
+    },
+  });
   const scheduler = createScheduler({
+    lanes,
     store: { ...createClaimStore(database), ...processes },
     recorder: outcomes,
     transport: deliverer,
@@ -250,8 +265,13 @@ async function start(
     changer
       .answerRequests()
       .catch((err: unknown) => log.warn({ err }, 'could not answer a request to give back'));
+  const refreshLanes = () =>
+    lanes
+      .refresh()
+      .catch((err: unknown) => log.warn({ err }, 'could not read which projects are paused'));
   const onNotice = (notice: Notice) => {
     if (notice.kind === 'wake') scheduler.wake(notice.dueAtMs);
+    else if (notice.kind === 'lanes') void refreshLanes();
     else if (notice.kind === 'answered') changer.answered(notice.giveBackId);
     else if (notice.owner === lease.owner()) void answerRequests();
   };
@@ -268,6 +288,12 @@ async function start(
   undo.push(() => listener?.stop());
   const tokens = createTokenStore(database);
   const audit = createAuditLog(database);
+  const projects = createProjectStore(database);
+  const stateChanged = async (id: number) => {
+    wakeUps.tellLanes(id);
+    if (runsScheduler) await refreshLanes();
+    return projects.read(id);
+  };
   const authenticator = createAuthenticator({
     mode: auth === 'auto' && !isLoopback ? 'on' : auth,
     store: { prove: tokens.prove, isInitialised: () => isInitialised(database) },
@@ -280,48 +306,20 @@ async function start(
     log,
   });
   const chores = createChores({
-    chores: [
-      {
-        name: 'partitions',
-        everyMs: 600_000,
-        run: () => ensurePartitions(database, config.retention),
+    chores: upkeep({
+      preparePartitions: () => ensurePartitions(database, config.retention),
+      retention,
+      forgetKeys: () => idempotencyKeys.forget(config.api.idempotencyWindowMs),
+      audit,
+      async markTokensUsed() {
+        const used = authenticator.takeUsed();
+        if (used.length > 0) await tokens.markUsed(used);
       },
-      {
-        name: 'retention',
-        everyMs: 60_000,
-        firstAfterMs: 2_000,
-        lease: true,
-        run: retention.run,
-      },
-      {
-        name: 'idempotency-keys',
-        everyMs: 60_000,
-        run: () => idempotencyKeys.forget(config.api.idempotencyWindowMs),
-      },
-      {
-        name: 'audit-chain',
-        everyMs: 2_000,
-        lease: true,
-        // The chain is to be at most 5 s behind, whoever dies; two that extend it at once are told apart.
-        leaseTtlMs: 2_500,
-        run: (turn) => audit.extendChain(turn.mayGoOn),
-      },
-      {
-        name: 'tokens-used',
-        everyMs: 30_000,
-        async run() {
-          const used = authenticator.takeUsed();
-          if (used.length > 0) await tokens.markUsed(used);
-        },
-      },
-      { name: 'give-backs', everyMs: 60_000, run: () => giveBacks.forget() },
+      giveBacks,
       // What a notification would have told, where none arrives.
-      {
-        name: 'requests',
-        everyMs: 250,
-        run: () => (listener?.connected() === true ? Promise.resolve() : answerRequests()),
-      },
-    ],
+      answerRequests: () => (listener?.connected() === true ? Promise.resolve() : answerRequests()),
+      lanes: runsScheduler ? lanes : undefined,
+    }),
     leases: createChoreLeaseStore(database),
     leaseTtlMs: statementTimeoutMs + choreLeaseMarginMs,
     log,
@@ -329,8 +327,8 @@ async function start(
   chores.start();
   undo.push(() => chores.stop());
 
-  const runsScheduler = config.roles.includes('scheduler');
   if (runsScheduler) {
+    await lanes.refresh();
     await lease.start();
     undo.push(async () => {
       await lease.stop();
@@ -347,7 +345,16 @@ async function start(
 
   const server = createServer({
     authenticator,
-    tokens: { projects: createProjectStore(database), tokens, audit },
+    tokens: {
+      projects,
+      projectStates: {
+        read: projects.read,
+        pause: async (id, actor) => (await projects.pause(id, actor), stateChanged(id)),
+        resume: async (id, actor) => (await projects.resume(id, actor), stateChanged(id)),
+      },
+      tokens,
+      audit,
+    },
     timers: {
       async create(timer) {
         const created = await creates.add(timer);

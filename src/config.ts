@@ -44,6 +44,7 @@ export interface Config {
     readonly connectionsMax: number;
     readonly statementTimeoutMs: number;
     readonly migrateOnStart: boolean;
+    readonly requestRole: string;
     readonly dataDir: string;
   };
   readonly delivery: {
@@ -110,6 +111,7 @@ export function readConfig(
       connectionsMax: get('DATABASE_POOL_SIZE'),
       statementTimeoutMs: get('DATABASE_STATEMENT_TIMEOUT') * 1_000,
       migrateOnStart: get('MIGRATE_ON_START'),
+      requestRole: get('DATABASE_REQUEST_ROLE'),
       dataDir: get('DATA_DIR'),
     },
     delivery: {

@@ -125,6 +125,11 @@ const databaseSettings = {
     '10',
     'Seconds after which a statement is given up.',
   ),
+  DATABASE_REQUEST_ROLE: setting(
+    take.databaseName,
+    'belfry_request',
+    'Role as which statements of one project run, so that row-level security holds them to it. Made at start if this user may; otherwise see docs/security.md. Installations that share a server but not their user need one each.',
+  ),
   MIGRATE_ON_START: setting(
     take.trueOrFalse,
     'true',

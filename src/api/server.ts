@@ -12,6 +12,7 @@ import { listRoutes, type ListService } from './routes/lists.ts';
 import { operationRoutes, type Operations } from './routes/operations.ts';
 import { changeRoutes, type ChangeService } from './routes/changes.ts';
 import { namedTimerRoutes, type NamedTimerService } from './routes/namedTimers.ts';
+import { projectStateRoutes, type ProjectStateService } from './routes/projectStates.ts';
 import { referenceRoutes } from './routes/reference.ts';
 import { tokenRoutes, type TokenService } from './routes/tokens.ts';
 import { timerRoutes, type TimerService } from './routes/timers.ts';
@@ -31,7 +32,7 @@ const requestTimeoutMs = 30_000;
  */
 export function createServer(options: {
   timers: TimerService & ChangeService & NamedTimerService & ListService & BulkService;
-  tokens: TokenService & AuditService;
+  tokens: TokenService & AuditService & ProjectStateService;
   operations: Operations;
   authenticator: Authenticator;
   bodyBytesMax: number;
@@ -126,6 +127,7 @@ export function createServer(options: {
   bulkRoutes(server, timers, tokens);
   batchRoutes(server, timers, { bodyBytesMax, batchBytesMax });
   tokenRoutes(server, tokens);
+  projectStateRoutes(server, tokens, timers, tokens);
   auditRoutes(server, tokens);
   operationRoutes(server, operations);
   referenceRoutes(server, routes);

@@ -1,6 +1,12 @@
 import { listAudit, verifyAudit } from './access/audit.ts';
 import { login, logout, whoami } from './access/login.ts';
-import { createProject, listProjects } from './access/projects.ts';
+import {
+  createProject,
+  listProjects,
+  pauseProject,
+  purgeProject,
+  resumeProject,
+} from './access/projects.ts';
 import { createToken, listTokens, revokeToken, rotateToken } from './access/tokens.ts';
 import type { Command } from './command.ts';
 import { completionScript, shells } from './completion.ts';
@@ -124,6 +130,9 @@ export const commands: readonly Command[] = [
   whoami,
   createProject,
   listProjects,
+  pauseProject,
+  resumeProject,
+  purgeProject,
   createToken,
   listTokens,
   revokeToken,

@@ -14,6 +14,9 @@ export interface Actor {
 export type AuditAction =
   | 'admin.init'
   | 'project.create'
+  | 'project.pause'
+  | 'project.resume'
+  | 'project.purge'
   | 'token.create'
   | 'token.revoke'
   | 'token.rotate'

@@ -43,6 +43,9 @@ export interface BulkStep {
   readonly token: string | null;
 }
 
+/** What emptying a project is about. */
+export const everyLiveTimer: TimerFilter = parseTimerFilter({ status: 'live' });
+
 /** The timers that the action can do anything about. */
 const statusesFor: Readonly<Record<BulkAction, readonly TimerStatus[]>> = {
   cancel: liveStatuses,

@@ -73,6 +73,13 @@ export const anyText: SettingParser<string> = {
   parse: (text) => (text === '' ? undefined : text),
 };
 
+/** A name that PostgreSQL takes without quotes. */
+export const databaseName: SettingParser<string> = {
+  takes:
+    'a name of up to 63 lower-case letters, digits and underscores, not beginning with a digit',
+  parse: (text) => (/^[a-z_][a-z0-9_]{0,62}$/.test(text) ? text : undefined),
+};
+
 export const postgresUrl: SettingParser<string> = {
   takes: 'a URL such as "postgres://user:password@host:5432/database"',
   parse: (text) =>

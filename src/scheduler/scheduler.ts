@@ -11,6 +11,7 @@ import { createAttempts, type AttemptStore, type OutcomeRecorder } from './attem
 import { createClaimer, type ClaimStore } from './claimer.ts';
 import type { DatabaseClock } from './databaseClock.ts';
 import { createHoldings, type Holding, type HoldingPhase } from './holdings.ts';
+import type { Lanes } from './lanes.ts';
 import type { Lease } from './lease.ts';
 
 type Fence = Pick<ClaimedTimer, 'id' | 'owner' | 'claim'>;
@@ -57,6 +58,8 @@ export interface Scheduler {
   reserve(rows: number): NearReservation | undefined;
   /** Takes a timer that has not started out of the heap; otherwise says why not. */
   takeBack(id: TimerId): TakenTimer | 'started' | 'not_held';
+  /** Lanes have been closed: what is held of them and has not started is parked. */
+  holdUp(): void;
   /** Where a timer stands in this process; undefined when it is not held. */
   phaseOf(id: TimerId): HoldingPhase | undefined;
   /** Gives up all that is held under an identity that was lost. */
@@ -85,6 +88,8 @@ export function createScheduler(options: {
   recorder: OutcomeRecorder;
   transport: Transport;
   lease: Lease;
+  /** None: all timers may start. */
+  lanes?: Pick<Lanes, 'laneOf' | 'park'>;
   clock: MachineClock;
   databaseClock: DatabaseClock;
   log: Logger;
@@ -99,6 +104,7 @@ export function createScheduler(options: {
 }): Scheduler {
   const { store, lease, clock, databaseClock, log, metrics } = options;
   const { lookAheadMs, catchUpRate, random = Math.random } = options;
+  const { lanes = { laneOf: () => undefined, park: () => Promise.resolve([]) } } = options;
   const holdings = createHoldings({
     rowsMax: options.heldRowsMax,
     bytesMax: options.heldBytesMax,
@@ -109,7 +115,11 @@ export function createScheduler(options: {
   const attempts = createAttempts({
     ...options,
     holdings,
-    mayStart: ({ owner }) => mode === 'running' && owner === lease.owner() && lease.mayStart(),
+    mayStart: (timer) =>
+      mode === 'running' &&
+      timer.owner === lease.owner() &&
+      lease.mayStart() &&
+      lanes.laneOf(timer) === undefined,
     giveBack: (holding) => letGo([holding]),
     onLeaseEnded: () => alarm.set(leaseRetryMs),
     onRecorded(retryInMs) {
@@ -186,10 +196,13 @@ export function createScheduler(options: {
   function takeIn(owner: number, timers: readonly ClaimedTimer[]): void {
     // The identity changed meanwhile: whoever sweeps next finds the owner dead.
     if (owner !== lease.owner()) return;
+    const heldUp: ClaimedTimer[] = [];
     for (const timer of timers) {
       if (timer.lostInRow > 0) metrics.takenOver.inc();
-      holdings.add(timer);
+      if (lanes.laneOf(timer) === undefined) holdings.add(timer);
+      else heldUp.push(timer);
     }
+    if (heldUp.length > 0) void park(heldUp);
     // While draining they wait in the heap, to be given back with the rest.
     fireDue();
   }
@@ -219,6 +232,13 @@ export function createScheduler(options: {
   // ---- firing
 
   function fireDue(): void {
+    const heldUp: ClaimedTimer[] = [];
+    fireDueBut(heldUp);
+    if (heldUp.length > 0) void park(heldUp);
+  }
+
+  /** Sorts out those that may not start for now. */
+  function fireDueBut(heldUp: ClaimedTimer[]): void {
     for (;;) {
       const holding = holdings.next();
       if (holding === undefined || mode !== 'running') return alarm.clear();
@@ -229,6 +249,11 @@ export function createScheduler(options: {
       }
       const waitMs = holding.timer.nextAtMs - databaseClock.nowMs();
       if (waitMs > 0) return alarm.set(waitMs);
+      if (lanes.laneOf(holding.timer) !== undefined) {
+        holdings.remove(holding);
+        heldUp.push(holding.timer);
+        continue;
+      }
       if (!lease.mayStart()) return alarm.set(leaseRetryMs);
       holdings.takeNext();
       attempts.begin(holding);
@@ -251,6 +276,23 @@ export function createScheduler(options: {
         await sleep(releaseRetryMs);
       }
     }
+  }
+
+  /** Into their lanes. What cannot be parked, perhaps because the lane is open again, is given back. */
+  async function park(timers: readonly ClaimedTimer[]): Promise<void> {
+    const fenced = timers.flatMap((timer) => {
+      const { id, owner, claim } = timer;
+      const lane = lanes.laneOf(timer);
+      return lane === undefined ? [] : [{ id, owner, claim, lane }];
+    });
+    let parked = new Set<TimerId>();
+    try {
+      if (fenced.length > 0) parked = new Set(await lanes.park(fenced));
+    } catch (err) {
+      log.warn({ err, timers: timers.length }, 'could not park timers');
+    }
+    const others = timers.filter(({ id }) => !parked.has(id));
+    if (others.length > 0) await release(others);
   }
 
   function letGo(dropped: readonly Holding[], triesMax?: number): Promise<void> {
@@ -324,6 +366,15 @@ export function createScheduler(options: {
         },
         unknown: () => void letGo([holding]),
       };
+    },
+    holdUp() {
+      const heldUp = [...holdings.all()].filter(
+        ({ timer, phase }) =>
+          lanes.laneOf(timer) !== undefined &&
+          (phase === 'waiting' || (phase === 'handed' && attempts.recall(timer.id))),
+      );
+      for (const holding of heldUp) holdings.remove(holding);
+      if (heldUp.length > 0) void park(heldUp.map(({ timer }) => timer));
     },
     phaseOf: (id) => holdings.get(id)?.phase,
     dropOwner(owner) {

@@ -101,7 +101,7 @@ export function createAuditLog(database: Database) {
     async list(projectId: number | null, afterId: number, limit: number): Promise<ChainedEntry[]> {
       const rows = await (projectId === null
         ? database.query<EntryRow>(listAllEntries, [afterId, limit])
-        : database.query<EntryRow>(listEntries, [projectId, afterId, limit]));
+        : database.inProject(projectId).query<EntryRow>(listEntries, [projectId, afterId, limit]));
       return rows.map(entryOf);
     },
     /** In the order of the chain. */

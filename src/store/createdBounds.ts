@@ -11,19 +11,21 @@ const spanMax = 1_024;
 
 // Halves the range of ids until it is narrow, by the first timer at or behind its middle. Everything
 // below `low` was created before $2, everything from `high` on at or after it. Each probe takes the
-// first row of timers_pkey and of history_project_id in every partition.
+// first row of timers_project_id and of history_project_id in every partition.
 const boundAtInstant = {
   name: 'list_bound_at_instant',
   text: `
 WITH RECURSIVE search(low, high) AS (
-  SELECT 1::bigint, 1 + greatest(0, (SELECT max(id) FROM belfry.timers),
+  SELECT 1::bigint, 1 + greatest(0,
+    (SELECT id FROM belfry.timers WHERE project_id = $1::bigint ORDER BY id DESC LIMIT 1),
     (SELECT id FROM belfry.history WHERE project_id = $1::bigint ORDER BY id DESC LIMIT 1))
   UNION ALL
   SELECT CASE WHEN probe.is_early THEN probe.id + 1 ELSE low END,
     CASE WHEN probe.is_early THEN greatest(high, probe.id + 1) ELSE (low + high) / 2 END
   FROM search LEFT JOIN LATERAL (
     SELECT id, created_at < $2::timestamptz AS is_early FROM (
-      (SELECT id, created_at FROM belfry.timers WHERE id >= (low + high) / 2 ORDER BY id LIMIT 1)
+      (SELECT id, created_at FROM belfry.timers
+       WHERE project_id = $1::bigint AND id >= (low + high) / 2 ORDER BY id LIMIT 1)
       UNION ALL
       (SELECT id, created_at FROM belfry.history
        WHERE project_id = $1::bigint AND id >= (low + high) / 2 ORDER BY id LIMIT 1)
@@ -42,7 +44,9 @@ export async function createdBounds(
   const { projectId, afterMs, beforeMs } = options;
   const search = async (ms: number) => {
     const values = [projectId, new Date(Math.min(Math.max(0, ms), instantMaxMs)).toISOString()];
-    const [row] = await database.query<[low: number, high: number]>(boundAtInstant, values);
+    const [row] = await database
+      .inProject(projectId)
+      .query<[low: number, high: number]>(boundAtInstant, values);
     return row ?? [0, Number.MAX_SAFE_INTEGER];
   };
   const fromId = afterMs === null ? 0 : (await search(afterMs - disorderMs))[0];

@@ -1,5 +1,11 @@
 import pg from 'pg';
 import { BelfryError } from '../core/errors.ts';
+import {
+  createProjectQueries,
+  defaultRequestRole,
+  requestRole,
+  type RequestIdentity,
+} from './projectQuery.ts';
 
 /** One SQL statement, named after the function that runs it; named ones are prepared once. */
 export interface Statement {
@@ -16,6 +22,8 @@ export interface DatabaseOptions {
   readonly statementTimeoutMs: number;
   /** Server settings of these connections over our own, by name. */
   readonly settings?: Readonly<Record<string, string>>;
+  /** What `inProject` runs as; see `prepareRequestRole`. */
+  readonly requestIdentity?: RequestIdentity;
 }
 
 /**
@@ -30,6 +38,11 @@ export interface Database {
     statement: Statement,
     values?: readonly unknown[],
   ): Promise<Row[]>;
+  /**
+   * For statements that answer one caller's question: to them there are the rows of this project
+   * alone, whatever they ask, and nothing to change.
+   */
+  inProject(projectId: number): Pick<Database, 'query'>;
   /** Runs several statements on one connection; the caller writes BEGIN and COMMIT. */
   session<Result>(run: (client: pg.ClientBase) => Promise<Result>): Promise<Result>;
   close(): Promise<void>;
@@ -63,6 +76,16 @@ export function createDatabase(options: DatabaseOptions): Database {
         .join('; ')
     : '';
 
+  const projectQueries = createProjectQueries({
+    identity: options.requestIdentity ?? requestRole(defaultRequestRole),
+    settings: options.transactionPooler ? (options.settings ?? {}) : {},
+    named: !options.transactionPooler,
+  });
+
+  function configOf({ name, text }: Statement, values: readonly unknown[]) {
+    return { text, values: [...values], ...(options.transactionPooler ? {} : { name }) };
+  }
+
   async function checkedOut<Result>(
     what: string,
     run: (client: pg.PoolClient) => Promise<Result>,
@@ -93,15 +116,19 @@ export function createDatabase(options: DatabaseOptions): Database {
     ) =>
       checkedOut(statement.name, async (client) => {
         const run = () =>
-          client.query<Row & unknown[]>({
-            text: statement.text,
-            values: [...values],
-            rowMode: 'array',
-            ...(options.transactionPooler ? {} : { name: statement.name }),
-          });
+          client.query<Row & unknown[]>({ ...configOf(statement, values), rowMode: 'array' });
         const result = await (localSettings === '' ? run() : withLocal(client, localSettings, run));
         return result.rows;
       }),
+    inProject: (projectId) => ({
+      query: <Row extends readonly unknown[]>(
+        statement: Statement,
+        values: readonly unknown[] = [],
+      ) =>
+        checkedOut(statement.name, (client) =>
+          projectQueries.run<Row>(client, projectId, configOf(statement, values)),
+        ),
+    }),
     session: (run) =>
       checkedOut('session', async (client) => {
         try {

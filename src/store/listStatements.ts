@@ -154,13 +154,10 @@ interface Arm {
 }
 
 const sources: Readonly<Record<Walk, (arms: readonly Arm[], rowsMax: number) => string>> = {
-  // timers_pkey, and history_project_id merged over the partitions. Live timers of other projects are
-  // looked at as well, and count.
+  // timers_project_id, and history_project_id merged over the partitions.
   newest: (arms, rowsMax) => {
     const inOrder = `t.id < $14::bigint AND t.id >= $15::bigint ORDER BY t.id DESC LIMIT ${rowsMax}`;
-    return merged(arms, rowsMax, (isHot) =>
-      isHot ? inOrder : `t.project_id = $1::bigint AND ${inOrder}`,
-    );
+    return merged(arms, rowsMax, () => `t.project_id = $1::bigint AND ${inOrder}`);
   },
   // timers_key (one row at the most: asked for in an order, it would come from timers_pkey), and
   // history_key merged over the partitions. The range is one of (key, id): of id alone, it would be
@@ -188,14 +185,19 @@ const sources: Readonly<Record<Walk, (arms: readonly Arm[], rowsMax: number) => 
       ${arms.map(({ text }) => `${text} WHERE t.project_id = $1::bigint AND t.id = l.timer_id`).join(' UNION ALL ')}
       LIMIT 1
     ) AS f ON true`,
-  // timers_next_at. Other projects' timers are looked at as well, and count.
-  soonest: (arms, rowsMax) => `
-    SELECT t.id AS at, t.* FROM (
-      ${arms.map(({ text }) => text).join('')}
-      WHERE t.parked_lane IS NULL AND t.next_at >= $14::timestamptz
-        AND (t.next_at, t.id) > ($14::timestamptz, $15::bigint)
-      ORDER BY t.next_at, t.id LIMIT ${rowsMax}
-    ) AS t`,
+  // timers_project_next_at, and timers_parked_project for those in lanes.
+  soonest: (arms, rowsMax) => {
+    const waiting = arms.flatMap(({ text }) =>
+      ['IS NULL', 'IS NOT NULL'].map(
+        (parked) => `(${text} WHERE t.project_id = $1::bigint AND t.parked_lane ${parked}
+        AND t.next_at >= $14::timestamptz AND (t.next_at, t.id) > ($14::timestamptz, $15::bigint)
+        ORDER BY t.next_at, t.id LIMIT ${rowsMax})`,
+      ),
+    );
+    return `
+    SELECT u.id AS at, u.* FROM (${waiting.join(' UNION ALL ')}) AS u
+    ORDER BY u.next_at, u.id LIMIT ${rowsMax}`;
+  },
 };
 
 function merged(

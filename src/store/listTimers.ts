@@ -86,7 +86,7 @@ export function createTimerLister(database: Database) {
   ): Promise<Row[]> {
     const statement = listStatement(walkOf(filter, position), tablesOf(filter, position), columns);
     const values = [projectId, rowsMax, ...filterValues(filter), ...placeOf(filter, position)];
-    return database.query<Row>(statement, values);
+    return database.inProject(projectId).query<Row>(statement, values);
   }
 }
 

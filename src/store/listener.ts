@@ -6,6 +6,8 @@ import { connectionConfig } from './database.ts';
 export type Notice =
   /** Timers were committed unclaimed, the nearest due then (Unix epoch). */
   | { readonly kind: 'wake'; readonly dueAtMs: number }
+  /** Lanes of this project were closed or are to be drained. */
+  | { readonly kind: 'lanes'; readonly projectId: number }
   /** A process is asked to give timers back. */
   | { readonly kind: 'asked'; readonly owner: number }
   /** Such a request was answered. */
@@ -89,6 +91,8 @@ function parseNotice(payload: string): Notice | undefined {
   switch (kind) {
     case 'wake':
       return { kind, dueAtMs: number };
+    case 'lanes':
+      return { kind, projectId: number };
     case 'asked':
       return { kind, owner: number };
     case 'answered':

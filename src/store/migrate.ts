@@ -70,11 +70,7 @@ async function apply(
 ): Promise<{ applied: string[]; objection: string | undefined }> {
   const applied: string[] = [];
   for (const migration of migrations) {
-    await client.query('BEGIN');
-    // The lock ends with the transaction, which also holds behind a transaction pooler.
-    await client.query("SELECT set_config('lock_timeout', '60s', true)");
-    await client.query("SELECT set_config('statement_timeout', '0', true)");
-    await client.query(`SELECT pg_advisory_xact_lock(${migrationLock})`);
+    await lockMigrations(client);
     await prepareSchema(client);
     const checksum = await appliedChecksum(client, migration);
     if (checksum === undefined) {
@@ -98,6 +94,15 @@ async function apply(
       ? undefined
       : `the database has migration ${stranger}, which this version of Belfry does not know and must not run with: upgrade Belfry`;
   return { applied, objection };
+}
+
+/** Begins a transaction that has time, and in which nobody else changes the schema. */
+export async function lockMigrations(client: pg.ClientBase): Promise<void> {
+  await client.query('BEGIN');
+  // The lock ends with the transaction, which also holds behind a transaction pooler.
+  await client.query("SELECT set_config('lock_timeout', '60s', true)");
+  await client.query("SELECT set_config('statement_timeout', '0', true)");
+  await client.query(`SELECT pg_advisory_xact_lock(${migrationLock})`);
 }
 
 /** Compares the schema with what this code expects; a newer, not breaking one counts as current. */

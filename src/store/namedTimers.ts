@@ -37,7 +37,9 @@ export function createNamedTimerStore(options: { database: Database; near?: Near
   return {
     /** The live timer of that name. */
     async find(projectId: number, key: string): Promise<TimerId | undefined> {
-      const [row] = await database.query<[number]>(findNamed, [projectId, key]);
+      const [row] = await database
+        .inProject(projectId)
+        .query<[number]>(findNamed, [projectId, key]);
       return row === undefined ? undefined : timerIdFromDatabase(row[0]);
     },
     /** Undefined when the name is another's: neither `from` nor free. */

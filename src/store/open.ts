@@ -2,6 +2,8 @@ import type { Logger } from '../telemetry/log.ts';
 import { createDatabase, type Database } from './database.ts';
 import { readConnectionFile, startEmbeddedPostgres } from './embedded.ts';
 import { migrate, readMigrations, schemaState } from './migrate.ts';
+import { findRequestRole, prepareRequestRole } from './requestRole.ts';
+import type { RequestIdentity } from './projectQuery.ts';
 import { checkServer } from './serverCheck.ts';
 import { lockService } from './serviceLock.ts';
 
@@ -13,6 +15,8 @@ export interface StoreSettings {
   readonly transactionPooler: boolean;
   readonly statementTimeoutMs: number;
   readonly migrateOnStart: boolean;
+  /** As which statements of one project run. */
+  readonly requestRole: string;
   readonly dataDir: string;
 }
 
@@ -22,6 +26,8 @@ export interface OpenStore {
   readonly directUrl: string | undefined;
   /** Undefined when the embedded database is not used. */
   readonly embeddedDataDir: string | undefined;
+  /** For `createDatabase`. */
+  readonly requestIdentity: RequestIdentity;
 }
 
 /**
@@ -66,13 +72,14 @@ export async function openStore(
     connectionsMax: 1,
     statementTimeoutMs,
   });
+  let requestIdentity: RequestIdentity;
   try {
     await checkServer(database);
-    await prepareSchema(database, options.migrateOnStart, log);
+    requestIdentity = await prepareSchema(database, options, log);
   } finally {
     await database.close();
   }
-  return { url, directUrl, embeddedDataDir };
+  return { url, directUrl, embeddedDataDir, requestIdentity };
 }
 
 /**
@@ -95,7 +102,9 @@ export async function withStore<Result>(
   });
   try {
     await checkServer(database);
-    return await run(database, await migrate(database, await readMigrations()));
+    const applied = await migrate(database, await readMigrations());
+    await prepareRequestRole(database, options.requestRole);
+    return await run(database, applied);
   } finally {
     await database.close();
     await embedded?.stop();
@@ -104,14 +113,14 @@ export async function withStore<Result>(
 
 async function prepareSchema(
   database: Database,
-  migrateOnStart: boolean,
+  { migrateOnStart, requestRole }: Pick<StoreSettings, 'migrateOnStart' | 'requestRole'>,
   log: Logger,
-): Promise<void> {
+): Promise<RequestIdentity> {
   const migrations = await readMigrations();
   if (migrateOnStart) {
     const applied = await migrate(database, migrations);
     if (applied.length > 0) log.info({ applied }, 'brought the schema up to date');
-    return;
+    return told(await prepareRequestRole(database, requestRole), requestRole, log);
   }
   const { current, applied, expected } = await schemaState(database, migrations);
   if (!current) {
@@ -119,4 +128,14 @@ async function prepareSchema(
       `the schema is at ${applied} and this version needs ${expected}: run "belfry migrate" first (MIGRATE_ON_START is false)`,
     );
   }
+  return told(await findRequestRole(database, requestRole), requestRole, log);
+}
+
+function told(identity: RequestIdentity, requestRole: string, log: Logger): RequestIdentity {
+  if (identity.setting !== 'role') {
+    log.warn(
+      `there is only one database role: this user may neither become ${requestRole} nor make it, so row-level security is forced upon it instead (docs/security.md)`,
+    );
+  }
+  return identity;
 }

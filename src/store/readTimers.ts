@@ -115,7 +115,9 @@ export function createTimerReader(database: Database) {
   return {
     /** Every attempt with what was answered to it; undefined when the project has no such timer. */
     async attempts(projectId: number, id: TimerId): Promise<AttemptWithResponse[] | undefined> {
-      const rows = await database.query<AttemptRow>(readAttempts, [id, projectId]);
+      const rows = await database
+        .inProject(projectId)
+        .query<AttemptRow>(readAttempts, [id, projectId]);
       if (rows.length === 0) return undefined;
       return rows.flatMap(([number, ...row]) => {
         if (number === null) return [];
@@ -126,7 +128,7 @@ export function createTimerReader(database: Database) {
     },
     /** The timer, live or finished; undefined when the project has none of that id. */
     async read(projectId: number, id: TimerId): Promise<StoredTimer | undefined> {
-      const [row] = await database.query<ReadRow>(readTimer, [id, projectId]);
+      const [row] = await database.inProject(projectId).query<ReadRow>(readTimer, [id, projectId]);
       if (row === undefined) return undefined;
       return {
         timer: {

@@ -127,10 +127,13 @@ export function createTokenStore(database: Database) {
       );
     },
     async list(projectId: number): Promise<StoredToken[]> {
-      return (await database.query<TokenRow>(listTokens, [projectId])).map(tokenOf);
+      const rows = await database.inProject(projectId).query<TokenRow>(listTokens, [projectId]);
+      return rows.map(tokenOf);
     },
-    async read(id: string): Promise<StoredToken | undefined> {
-      return first(await database.query<TokenRow>(readToken, [id]));
+    /** Of one project, or (null) of whichever. */
+    async read(projectId: number | null, id: string): Promise<StoredToken | undefined> {
+      const asked = projectId === null ? database : database.inProject(projectId);
+      return first(await asked.query<TokenRow>(readToken, [id]));
     },
     /** Ends it now, for good; with `afterMs` then, unless it ends before. */
     async end(id: string, actor: Actor, afterMs = 0): Promise<StoredToken | undefined> {

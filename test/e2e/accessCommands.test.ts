@@ -73,7 +73,17 @@ void test('projects are made and tokens given, listed, rotated and revoked', asy
     (await json(['projects', 'list'])).map(({ name }) => name),
     ['default', 'shop'],
   );
-  const of = ['--project', String(project?.['id'])];
+  const number = String(project?.['id']);
+  const [paused] = await json(['projects', 'pause', number]);
+  assert.equal(typeof paused?.['paused_at'], 'string');
+  const [resumed] = await json(['projects', 'resume', number]);
+  assert.equal(resumed?.['paused_at'], null);
+  const counted = await json(['projects', 'purge', number, '--dry-run']);
+  assert.deepEqual(counted, [{ count: 0, is_complete: true }]);
+  const purged = await json(['projects', 'purge', number, '--yes']);
+  assert.deepEqual(purged, [{ changed: 0, skipped: 0, failed: 0 }]);
+  assert.equal((await run(['projects', 'pause', 'shop'])).code, 2);
+  const of = ['--project', number];
   const wanted =
     'tokens create checkout --scope timers:read --scope timers:write --expires-in 90d'.split(' ');
   const [issued] = await json([...wanted, ...of]);

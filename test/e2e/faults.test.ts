@@ -1,5 +1,6 @@
 import { test } from 'node:test';
 import { killCycles } from '../faults/killCycles.ts';
+import { pausesOfProjects } from '../faults/pausesOfProjects.ts';
 import { randomPauses, staleOutcome, wakesAfterTakeOver } from '../faults/pauses.ts';
 import { poisonTimer } from '../faults/poison.ts';
 import { postgresOutage } from '../faults/postgresOutage.ts';
@@ -20,6 +21,9 @@ void test('SIGSTOP at random instants, for about as long as the lease', (t) =>
 
 void test('PostgreSQL stops at once under load and comes back', (t) =>
   postgresOutage(t, { how: 'crash', times: 1, outageMs: 2_500 }));
+
+void test('kill -9 while a project is being paused and resumed: nothing starts meanwhile, none is lost', (t) =>
+  pausesOfProjects(t, { cycles: 2, timers: 1_000 }));
 
 void test('two schedulers share the work without a duplicate', (t) =>
   sharedWork(t, { timers: 2_000 }));

@@ -2,6 +2,7 @@ import { test } from 'node:test';
 import { changesUnderFaults } from './changesUnderFaults.ts';
 import { killCycles } from './killCycles.ts';
 import { lostReplies } from './lostReplies.ts';
+import { pausesOfProjects } from './pausesOfProjects.ts';
 import { randomPauses, staleOutcome, wakesAfterTakeOver } from './pauses.ts';
 import { poisonTimer } from './poison.ts';
 import { postgresOutage } from './postgresOutage.ts';
@@ -48,6 +49,12 @@ void test('PostgreSQL crashes and is back within the heartbeat’s life', (t) =>
 
 void test('PostgreSQL hangs for longer than a heartbeat’s life', (t) =>
   postgresOutage(t, { how: 'hang', times: outages, outageMs: 4_000 }));
+
+void test('kill -9 while a project is being paused and resumed: nothing starts meanwhile, none is lost', (t) =>
+  pausesOfProjects(t, {
+    cycles: sizeOf('BELFRY_FAULT_PROJECT_PAUSES', 12),
+    timers: sizeOf('BELFRY_FAULT_TIMERS', 2_000),
+  }));
 
 void test('two schedulers share the work without a duplicate', (t) =>
   sharedWork(t, { timers: sizeOf('BELFRY_FAULT_SHARED', 5_000) }));

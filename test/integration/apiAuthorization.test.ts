@@ -64,8 +64,9 @@ const two = await projectWithTimer('two');
 
 function pathOf(template: string, of: typeof one): string {
   const isToken = template.startsWith('/tokens');
+  const isProject = template.startsWith('/projects');
   return template
-    .replace('{id}', isToken ? of.admin.id : String(of.timer))
+    .replace('{id}', isToken ? of.admin.id : String(isProject ? of.project : of.timer))
     .replace('{key}', of.key);
 }
 
@@ -78,6 +79,7 @@ const bodies: Readonly<Record<string, unknown>> = {
   cancelTimers: { filter: { label: secret }, dry_run: true },
   retryTimers: { filter: { label: secret }, dry_run: true },
   createProject: { name: 'three' },
+  purgeProject: { dry_run: true },
   createToken: { name: 'x', scopes: ['timers:read'] },
 };
 
@@ -87,7 +89,7 @@ async function everything(): Promise<unknown> {
     `SELECT (SELECT jsonb_agg(to_jsonb(t) - 'owner' - 'claim' ORDER BY id) FROM belfry.timers t)::text,
        (SELECT count(*) FROM belfry.history),
        (SELECT jsonb_agg(to_jsonb(t) - 'last_used_at' ORDER BY id) FROM belfry.tokens t)::text,
-       (SELECT count(*) FROM belfry.projects)`,
+       (SELECT count(*) FROM belfry.projects), (SELECT count(*) FROM belfry.lanes)`,
   );
 }
 

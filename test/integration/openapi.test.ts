@@ -280,6 +280,15 @@ test('every documented status of every route is given by the real service, and n
   await call('POST', '/projects', {});
   await call('POST', '/projects', large);
   await call('GET', '/projects');
+  const { body: emptied } = await call('POST', '/projects/2/purge', { dry_run: true });
+  await call('POST', '/projects/2/purge', { token: emptied['token'] });
+  await call('POST', '/projects/2/purge');
+  for (const action of ['pause', 'resume', 'purge']) {
+    await call('POST', `/projects/2/${action}`);
+    await call('POST', `/projects/999/${action}`, { dry_run: true });
+    await call('POST', `/projects/2/${action}`, large);
+    await raw(`POST /projects/2/${action} HTTP/1.1\r\n${noChunk}`);
+  }
   await call('GET', '/whoami');
   await call('GET', '/audit');
   await call('GET', '/audit?limit=0');

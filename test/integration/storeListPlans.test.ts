@@ -4,11 +4,17 @@ import type { ListOrder, ListPosition } from '../../src/core/cursor.ts';
 import { parseTimerFilter, type FilterFields } from '../../src/core/timerFilter.ts';
 import type { Database, Statement } from '../../src/store/database.ts';
 import { createTimerPages } from '../../src/store/listPages.ts';
-import { examinedMax } from '../../src/store/listStatements.ts';
+import { examinedMax, listSettings } from '../../src/store/listStatements.ts';
 import { createTimerLister } from '../../src/store/listTimers.ts';
+import { defaultRequestRole } from '../../src/store/projectQuery.ts';
 import { ensurePartitions } from '../../src/store/partitions.ts';
-import { defaultRetention, createTestDatabase, sql } from '../support/database.ts';
-import { addPastPartitions, openListDatabase, seedTimers } from '../support/listedTimers.ts';
+import { defaultRetention, createTestDatabase, openDatabase, sql } from '../support/database.ts';
+import {
+  addPastPartitions,
+  openListDatabase,
+  seedOthers,
+  seedTimers,
+} from '../support/listedTimers.ts';
 
 const db = await createTestDatabase({ preparedToday: true });
 const listDatabase = openListDatabase(db.url);
@@ -23,17 +29,22 @@ const [[serverVersion] = []] = await sql<[number]>(
 );
 const roundedTo = Number(serverVersion) < 180_000 ? 1 : 0.01;
 
-const count = 120_000;
+const size = process.env['BELFRY_PLAN_TIMERS'];
+const count = size === undefined ? 120_000 : Number(size);
+const ofOthers = Math.floor(count / 6);
 const days = 10;
 const everyMs = (days * 86_400_000) / count;
 
 before(async () => {
-  await ensurePartitions(db.database, defaultRetention);
-  await addPastPartitions(db.database, days + 1);
-  await seedTimers(db.database, { count, everyMs });
+  const patient = openDatabase(db.url, 300_000);
+  await ensurePartitions(patient, defaultRetention);
+  await addPastPartitions(patient, days + 1);
+  await seedTimers(patient, { count, everyMs });
+  await seedOthers(patient, { firstId: count + 10, count: ofOthers });
   for (const table of ['timers', 'history', 'timer_labels']) {
-    await sql(db.database, `ANALYZE belfry.${table}`);
+    await sql(patient, `ANALYZE belfry.${table}`);
   }
+  await patient.close();
 });
 
 interface PlanNode {
@@ -75,15 +86,17 @@ async function asked(run: (database: Database) => Promise<unknown>): Promise<Ask
   const statements: Asked[] = [];
   await run({
     ...listDatabase,
-    query(statement, values = []) {
-      statements.push([statement, values]);
-      return listDatabase.query(statement, values);
-    },
+    inProject: (projectId) => ({
+      query(statement, values = []) {
+        statements.push([statement, values]);
+        return listDatabase.inProject(projectId).query(statement, values);
+      },
+    }),
   });
   return statements;
 }
 
-/** The plan as executed, in the mode of the service's connections or, as behind a pooler, the other. */
+/** The plan as executed, as the request's role, in the mode that connections of lists have. */
 async function executed([{ text }, values]: Asked, mode: string): Promise<PlanNode[]> {
   const literals = values.map((value) => {
     if (value === null) return 'NULL';
@@ -94,19 +107,23 @@ async function executed([{ text }, values]: Asked, mode: string): Promise<PlanNo
         : JSON.stringify(value);
   });
   return listDatabase.session(async (client) => {
-    await client.query(`SET plan_cache_mode = ${mode}`);
+    await client.query(`BEGIN; SET LOCAL ROLE ${defaultRequestRole}`);
+    await client.query("SET LOCAL belfry.project_id = '1'");
+    await client.query(`SET LOCAL plan_cache_mode = ${mode}`);
     await client.query(`PREPARE listing AS ${text}`);
     const { rows } = await client.query<{ 'QUERY PLAN': { Plan: PlanNode }[] }>(
       `EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) EXECUTE listing(${literals.join(', ')})`,
     );
     await client.query('DEALLOCATE listing');
+    await client.query('ROLLBACK');
     const [plan] = rows[0]?.['QUERY PLAN'] ?? [];
     if (plan === undefined) throw new Error('no plan');
     return nodesOf(plan.Plan);
   });
 }
 
-const modes = ['force_generic_plan', 'force_custom_plan'];
+/** Of unnamed statements behind a pooler as well. */
+const modes = [listSettings.plan_cache_mode];
 const scans = /^(Index|Index Only|Seq|Bitmap Heap|Tid) Scan$/;
 
 interface Shape {
@@ -121,7 +138,9 @@ interface Shape {
   readonly maySort?: boolean;
 }
 
-const byId = { timers: /^timers_pkey$/, history: /_project_id_id_idx$/ };
+const byId = { timers: /^timers_project_id$/, history: /_project_id_id_idx$/ };
+/** One at a time: either index of live timers leads to it. */
+const oneById = { ...byId, timers: /^timers_(pkey|project_id)$/ };
 const hotById = { timers: byId.timers };
 const nowhere = { host: 'nowhere.example.com' };
 const shapes: readonly Shape[] = [
@@ -139,14 +158,14 @@ const shapes: readonly Shape[] = [
   {
     name: 'a broad label',
     fields: { ...nowhere, label: 'broad' },
-    indexes: { timer_labels: /^timer_labels_pkey$/, ...byId },
+    indexes: { timer_labels: /^timer_labels_pkey$/, ...oneById },
     examinedMax: 2 * examinedMax.label,
   },
   {
     name: 'a rare label',
     fields: { label: 'rare' },
     limit: 20,
-    indexes: { timer_labels: /^timer_labels_pkey$/, ...byId },
+    indexes: { timer_labels: /^timer_labels_pkey$/, ...oneById },
     examinedMax: 50,
   },
   {
@@ -161,7 +180,7 @@ const shapes: readonly Shape[] = [
     name: 'soonest',
     fields: { ...nowhere, due_after: new Date().toISOString() },
     order: 'soonest',
-    indexes: { timers: /^timers_next_at$/ },
+    indexes: { timers: /^timers_(project_next_at|parked_project)$/ },
   },
 ];
 
@@ -241,7 +260,10 @@ test('a range of creation is sought: what lies outside is not read, wherever it 
       const nodes = await executed(search, mode);
       const ofTables = nodes.filter((node) => scans.test(node['Node Type']));
       for (const node of ofTables)
-        assert.match(node['Index Name'] ?? node['Node Type'], /^timers_pkey$|_project_id_id_idx$/);
+        assert.match(
+          node['Index Name'] ?? node['Node Type'],
+          /^timers_project_id$|_project_id_id_idx$/,
+        );
       const rows = rowsOf(ofTables);
       // A row of every partition, a probe; 7 halvings of 120,000 until 1,024 are left.
       assert.ok(rows <= 9 * 2 * (days + 10), `${rows} rows were read`);

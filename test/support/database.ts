@@ -47,12 +47,12 @@ async function prepareToday(database: Database): Promise<void> {
   await ensurePartitions(database, defaultRetention);
 }
 
-export function openDatabase(url: string): Database {
+export function openDatabase(url: string, statementTimeoutMs = 10_000): Database {
   return createDatabase({
     url,
     transactionPooler: false,
     connectionsMax: 6,
-    statementTimeoutMs: 10_000,
+    statementTimeoutMs,
   });
 }
 

@@ -73,3 +73,33 @@ export async function seedTimers(
   );
   await sql(database, `SELECT setval('belfry.timer_id', $1::bigint)`, [options.count]);
 }
+
+/** As many live and finished timers of project 2, newer and due sooner than all others. */
+export async function seedOthers(
+  database: Database,
+  { firstId, count }: { firstId: number; count: number },
+): Promise<void> {
+  const timers = `SELECT $1::bigint + n AS id, date_trunc('milliseconds', clock_timestamp()) AS at
+    FROM generate_series(1, $2::integer) AS n`;
+  await sql(
+    database,
+    `INSERT INTO belfry.timers (id, project_id, next_at, due_at, created_at, url, labels, key)
+     SELECT id, 2, at + interval '30 s', at, at, 'http://b/', ARRAY['broad'], 'k' || id
+     FROM (${timers}) AS t`,
+    [firstId, count],
+  );
+  await sql(
+    database,
+    `INSERT INTO belfry.history (id, project_id, finished_at, due_at, created_at, attempts, append_id,
+       status, url, method, labels, key)
+     SELECT id, 2, at, at, at, 1, true, CASE WHEN id % 2 = 0 THEN 'succeeded' ELSE 'failed' END,
+       'http://b/', 'POST', ARRAY['broad'], 'k' || id % 20 FROM (${timers}) AS t`,
+    [firstId + count, count],
+  );
+  await sql(
+    database,
+    `INSERT INTO belfry.timer_labels (project_id, label, timer_id)
+     SELECT 2, 'broad', $1::bigint + n FROM generate_series(1, 2 * $2::integer) AS n`,
+    [firstId, count],
+  );
+}

@@ -5,6 +5,8 @@ import { createDatabase } from '../../src/store/database.ts';
 import { startEmbeddedPostgres } from '../../src/store/embedded.ts';
 import { migrate, readMigrations } from '../../src/store/migrate.ts';
 import { ensurePartitions } from '../../src/store/partitions.ts';
+import { defaultRequestRole } from '../../src/store/projectQuery.ts';
+import { prepareRequestRole } from '../../src/store/requestRole.ts';
 import { silentLog } from '../../src/telemetry/log.ts';
 import { defaultRetention, databaseUrl, templateName } from './database.ts';
 
@@ -34,6 +36,7 @@ export async function startTestServer(
   await admin.close();
   const template = createDatabase({ ...options, url: databaseUrl(embedded.url, templateName) });
   await migrate(template, await readMigrations());
+  await prepareRequestRole(template, defaultRequestRole);
   await ensurePartitions(template, defaultRetention);
   // In the first two seconds of a server nobody is declared dead (store/processes).
   await template.query({

@@ -1,6 +1,7 @@
 import { answerJson } from './answerJson.ts';
+import { createProjectsApi, type ProjectsApi } from './projectsApi.ts';
 import type { Span } from './requests.ts';
-import type { AuditPage, Caller, IssuedToken, Project, Scope, Token } from './responses.ts';
+import type { AuditPage, Caller, IssuedToken, Scope, Token } from './responses.ts';
 import type { Call, CallOptions, Sender } from './sender.ts';
 
 export interface NewToken {
@@ -25,12 +26,6 @@ export interface TokensApi {
   rotate(id: string, options?: CallOptions & { readonly overlap?: Span }): Promise<IssuedToken>;
 }
 
-/** Projects of the installation: for operators. */
-export interface ProjectsApi {
-  create(project: { readonly name: string }, options?: CallOptions): Promise<Project>;
-  list(options?: CallOptions): Promise<readonly Project[]>;
-}
-
 export interface AccessApi {
   readonly tokens: TokensApi;
   readonly projects: ProjectsApi;
@@ -53,7 +48,7 @@ export function createAccessApi(sender: Sender): AccessApi {
     return answerJson<Body>(await sender.send(call, options));
   }
   const pathOf = (id: string) => `/tokens/${encodeURIComponent(id)}`;
-  // Sent again, what gives a token or makes a project would do it twice.
+  // Sent again, what gives a token would do it twice.
   const once = { method: 'POST', isRepeatable: false } as const;
   const read = { method: 'GET', isRepeatable: true } as const;
 
@@ -78,12 +73,6 @@ export function createAccessApi(sender: Sender): AccessApi {
         return ask({ ...once, path: `${pathOf(id)}/rotate`, body }, options);
       },
     },
-    projects: {
-      create: (project, options) => ask({ ...once, path: '/projects', body: project }, options),
-      async list(options) {
-        return (await ask<{ projects: Project[] }>({ ...read, path: '/projects' }, options))
-          .projects;
-      },
-    },
+    projects: createProjectsApi(sender),
   };
 }

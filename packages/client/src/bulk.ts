@@ -37,52 +37,69 @@ export interface BulkOptions extends CallOptions {
 
 export type BulkAction = 'cancel' | 'retry';
 
-interface BulkBody {
-  readonly filter: Readonly<Record<string, unknown>>;
-  readonly dry_run?: true;
-  readonly token?: string;
+/** A change that goes in steps: where it is asked for, and about what. */
+interface Steps {
+  readonly path: string;
+  readonly about?: Readonly<Record<string, unknown>>;
 }
 
-export async function planBulk(
+export function planBulk(
   sender: Sender,
   action: BulkAction,
   filter: TimerFilter,
   options?: CallOptions,
 ): Promise<BulkPlan> {
-  return post<BulkPlan>(sender, action, { filter: filterBody(filter), dry_run: true }, options);
+  return planSteps(sender, stepsOf(action, filter), options);
 }
 
-/**
- * Changes all timers that the filter finds, in steps of up to about 5 s. Each step is repeatable: its
- * token says where it starts. `timeoutMs` bounds each step.
- */
-export async function runBulk(
+/** Changes all timers that the filter finds, see `runSteps`. */
+export function runBulk(
   sender: Sender,
   action: BulkAction,
   filter: TimerFilter,
+  options?: BulkOptions,
+): Promise<BulkResult> {
+  return runSteps(sender, stepsOf(action, filter), options);
+}
+
+function stepsOf(action: BulkAction, filter: TimerFilter): Steps {
+  return { path: `/timers/${action}`, about: { filter: filterBody(filter) } };
+}
+
+export function planSteps(sender: Sender, steps: Steps, options?: CallOptions): Promise<BulkPlan> {
+  return post<BulkPlan>(sender, steps, { dry_run: true }, options);
+}
+
+/**
+ * Goes in steps of up to about 5 s. Each step is repeatable: its token says where it starts.
+ * `timeoutMs` bounds each step.
+ */
+export async function runSteps(
+  sender: Sender,
+  steps: Steps,
   { token: given, onProgress, ...options }: BulkOptions = {},
 ): Promise<BulkResult> {
   let token = given;
   if (token === undefined) {
-    ({ token } = await planBulk(sender, action, filter, options));
+    ({ token } = await planSteps(sender, steps, options));
     onProgress?.({ done: false, changed: 0, skipped: 0, failed: 0, examined: 0, token });
   }
   for (;;) {
-    const body: BulkBody = { filter: filterBody(filter), token };
-    const step: BulkProgress = await post(sender, action, body, options);
+    const step: BulkProgress = await post(sender, steps, { token }, options);
     onProgress?.(step);
     if (step.done) return { ...step, done: true };
-    if (step.token === null) throw new Error(`a step of ${action} is not done and has no token`);
+    if (step.token === null)
+      throw new Error(`a step of ${steps.path} is not done and has no token`);
     token = step.token;
   }
 }
 
 async function post<Body>(
   sender: Sender,
-  action: BulkAction,
-  body: BulkBody,
+  { path, about }: Steps,
+  said: { readonly dry_run: true } | { readonly token: string },
   options: CallOptions | undefined,
 ): Promise<Body> {
-  const call = { method: 'POST', path: `/timers/${action}`, body, isRepeatable: true } as const;
+  const call = { method: 'POST', path, body: { ...about, ...said }, isRepeatable: true } as const;
   return answerJson(await sender.send(call, options));
 }

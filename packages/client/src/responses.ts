@@ -202,6 +202,8 @@ export interface Project {
   readonly id: number;
   readonly name: string;
   readonly created_at: string;
+  /** Since when none of its timers starts; null: they do. */
+  readonly paused_at: string | null;
 }
 
 /** Who asks. `open`: nobody is asked for a token. */

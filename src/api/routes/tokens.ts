@@ -25,6 +25,7 @@ export interface ShownProject {
   readonly id: number;
   readonly name: string;
   readonly createdAtMs: number;
+  readonly pausedAtMs: number | null;
 }
 
 /** A token as routes show it. Instants in milliseconds of the Unix epoch. */
@@ -53,7 +54,8 @@ export interface TokenService {
       actor: Actor,
     ): Promise<ShownToken | undefined>;
     list(projectId: number): Promise<readonly ShownToken[]>;
-    read(id: string): Promise<ShownToken | undefined>;
+    /** Of one project, or (null) of whichever. */
+    read(projectId: number | null, id: string): Promise<ShownToken | undefined>;
     end(id: string, actor: Actor, afterMs?: number): Promise<ShownToken | undefined>;
   };
 }
@@ -239,9 +241,8 @@ export function tokenRoutes(server: FastifyInstance, { projects, tokens }: Token
 
   /** A token that the caller may end or renew. Of another project it is as if there were none. */
   async function managed(id: string, principal: Principal): Promise<ShownToken> {
-    const token = existing(await tokens.read(id), id);
-    const isVisible = token.projectId === principal.projectId || hasScope(principal, 'operator');
-    if (!isVisible) throw tokenNotFound(id);
+    const within = hasScope(principal, 'operator') ? null : principal.projectId;
+    const token = existing(await tokens.read(within, id), id);
     assertCovers(principal, token);
     return token;
   }
@@ -273,8 +274,9 @@ function parseProject(value: unknown, principal: Principal): number {
   return value;
 }
 
-function projectBody({ id, name, createdAtMs }: ShownProject) {
-  return { id, name, created_at: textOf(createdAtMs) };
+export function projectBody({ id, name, createdAtMs, pausedAtMs }: ShownProject) {
+  const pausedAt = pausedAtMs === null ? null : textOf(pausedAtMs);
+  return { id, name, created_at: textOf(createdAtMs), paused_at: pausedAt };
 }
 
 function tokenBody(token: ShownToken) {

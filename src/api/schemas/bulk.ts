@@ -4,6 +4,22 @@ import { nullable } from './values.ts';
 
 const count = (description: string) => Type.Integer({ minimum: 0, description });
 
+const dryRun = Type.Optional(
+  Type.Boolean({ default: false, description: 'Counts, and gives the token for the change.' }),
+);
+const stepToken = Type.Optional(
+  Type.String({
+    description:
+      'Of a dry run of the same change, or of the step before; good for 10 minutes. Needed but for a dry run.',
+  }),
+);
+
+/** The body of `POST /projects/{id}/purge`. */
+export const PurgeProjectBody = Type.Object(
+  { dry_run: dryRun, token: stepToken },
+  { title: 'PurgeProject', additionalProperties: false, examples: [{ dry_run: true }] },
+);
+
 /** The body of `POST /timers/cancel` and `POST /timers/retry`. */
 export const BulkChangeBody = Type.Object(
   {
@@ -12,15 +28,8 @@ export const BulkChangeBody = Type.Object(
       minProperties: 1,
       description: 'Which timers are meant; all that is said of them must hold.',
     }),
-    dry_run: Type.Optional(
-      Type.Boolean({ default: false, description: 'Counts, and gives the token for the change.' }),
-    ),
-    token: Type.Optional(
-      Type.String({
-        description:
-          'Of a dry run of the same filter, or of the step before; good for 10 minutes. Needed but for a dry run.',
-      }),
-    ),
+    dry_run: dryRun,
+    token: stepToken,
   },
   {
     title: 'BulkChange',

@@ -31,6 +31,7 @@ export const ProjectBody = Type.Object(
     id: Type.Integer({ minimum: 1 }),
     name: Type.String(),
     created_at: instant('When it was made.'),
+    paused_at: nullable(instant('Since when none of its timers starts; null: they do.')),
   },
   { title: 'Project', additionalProperties: false },
 );

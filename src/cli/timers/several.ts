@@ -86,7 +86,11 @@ async function changeSeveral(given: Given, terminal: Terminal, change: Change): 
     return changeEach(given.operands.map(idOf), terminal, change);
   }
   if (!hasFilter) throw new UsageError(`timers ${verb} needs ids, or a filter such as --label`);
-  return changeFound(filter, given, terminal, change);
+  return changePlanned(given, terminal, {
+    verb,
+    plan: () => change.plan(filter),
+    run: (options) => change.run(filter, options),
+  });
 }
 
 /** Each in turn; one that fails does not keep the others. */
@@ -110,13 +114,17 @@ async function changeEach(
   return exitCode;
 }
 
-async function changeFound(
-  filter: TimerFilter,
+/** Counts, asks unless told not to, and goes through with it. */
+export async function changePlanned(
   given: Given,
   terminal: Terminal,
-  change: Change,
+  change: {
+    readonly verb: string;
+    plan(): Promise<BulkPlan>;
+    run(options: BulkOptions): Promise<BulkResult>;
+  },
 ): Promise<number> {
-  const { count, is_complete: isComplete, token } = await change.plan(filter);
+  const { count, is_complete: isComplete, token } = await change.plan();
   const found = `${isComplete ? '' : 'at least '}${count} timer${count === 1 ? '' : 's'}`;
   if (given.has('dry-run')) {
     if (terminal.isJson) terminal.json({ count, is_complete: isComplete });
@@ -133,7 +141,7 @@ async function changeFound(
       return 1;
     }
   }
-  const result = await change.run(filter, {
+  const result = await change.run({
     token,
     signal: terminal.signal,
     onProgress: ({ changed, skipped, failed }) =>
