@@ -4,7 +4,11 @@ import { createDatabase, type Database } from '../../src/store/database.ts';
 import { migrate, readMigrations } from '../../src/store/migrate.ts';
 import { defaultRequestRole, markedRequest } from '../../src/store/projectQuery.ts';
 import { findRequestRole, prepareRequestRole } from '../../src/store/requestRole.ts';
+import { startTestApp } from '../support/app.ts';
 import { createTestDatabase, databaseUrl, sql, testServerUrl } from '../support/database.ts';
+import { eventually } from '../support/eventually.ts';
+import { request } from '../support/http.ts';
+import { startReceiver } from '../support/receiver.ts';
 
 /** One row of each of two projects in every table that knows of projects. */
 async function seed(database: Database): Promise<void> {
@@ -50,7 +54,9 @@ before(() => seed(db.database));
 /** A role that owns a database of its own, and may make no other roles. */
 const owner = 'belfry_test_owner';
 
-async function createOwnedDatabase(): Promise<AsyncDisposable & { readonly database: Database }> {
+async function createOwnedDatabase(): Promise<
+  AsyncDisposable & { readonly url: string; readonly database: Database }
+> {
   const owned = await createTestDatabase({ empty: true });
   await sql(
     owned.database,
@@ -72,6 +78,7 @@ async function createOwnedDatabase(): Promise<AsyncDisposable & { readonly datab
   });
   await migrate(database, await readMigrations());
   return {
+    url: url.href,
     database,
     async [Symbol.asyncDispose]() {
       await database.close();
@@ -249,6 +256,27 @@ test('where only one role is to be had, its requests see one project, and the en
   });
   assert.equal(marked?.count, 0, 'without a project there is no row');
   assert.deepEqual(await sql(database, 'SELECT count(*) FROM belfry.timers'), [[2]]);
+});
+
+test('the service works with one role: creates, delivers, pauses, lists', async () => {
+  await using owned = await createOwnedDatabase();
+  await using receiver = await startReceiver();
+  await using app = await startTestApp(owned.url, {
+    DATABASE_REQUEST_ROLE: 'belfry_nobody_made_this',
+  });
+  const timer = await app.post({ url: receiver.url, labels: ['a'] });
+  assert.equal(timer.status, 201);
+  await receiver.arrived(1);
+  await eventually('it has succeeded', async () => {
+    const { body } = await app.get(`/timers/${String(timer.body['id'])}`);
+    return body['status'] === 'succeeded';
+  });
+  const paused = await request(`${app.url}/projects/1/pause`, { method: 'POST' });
+  assert.equal(paused.status, 200, paused.text);
+  const later = await app.post({ url: receiver.url, delay: 1, labels: ['a'] });
+  assert.equal((await app.cancel(later.body['id'])).status, 200);
+  const { body } = await app.get('/timers?label=a');
+  assert.equal((body['timers'] as unknown[]).length, 2);
 });
 
 test('once somebody has made the role, it is used, and nothing is forced any more', async () => {
