@@ -3,6 +3,7 @@ import { isIP } from 'node:net';
 import type { LogLevel } from './telemetry/log.ts';
 import type { Retention } from './core/partitionPlan.ts';
 import type { RetryPolicy } from './core/retryPolicy.ts';
+import type { SecretKey } from './core/secretBox.ts';
 import type { AllowedTarget } from './core/settingParsers.ts';
 import { settings, type Role, type Setting } from './settings.ts';
 
@@ -45,6 +46,8 @@ export interface Config {
     readonly migrateOnStart: boolean;
     readonly dataDir: string;
   };
+  /** Undefined when not set. */
+  readonly secretKeys: readonly SecretKey[] | undefined;
   readonly delivery: {
     readonly timeoutMs: number;
     readonly timeoutMaxMs: number;
@@ -105,6 +108,7 @@ export function readConfig(
       migrateOnStart: get('MIGRATE_ON_START'),
       dataDir: get('DATA_DIR'),
     },
+    secretKeys: get('SECRET_KEYS'),
     delivery: {
       timeoutMs: Math.ceil(get('WEBHOOK_TIMEOUT') * 1_000),
       timeoutMaxMs: Math.ceil(get('MAX_TIMEOUT') * 1_000),

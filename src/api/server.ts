@@ -13,6 +13,7 @@ import { operationRoutes, type Operations } from './routes/operations.ts';
 import { changeRoutes, type ChangeService } from './routes/changes.ts';
 import { namedTimerRoutes, type NamedTimerService } from './routes/namedTimers.ts';
 import { referenceRoutes } from './routes/reference.ts';
+import { secretRoutes, type SecretService } from './routes/secrets.ts';
 import { tokenRoutes, type TokenService } from './routes/tokens.ts';
 import { timerRoutes, type TimerService } from './routes/timers.ts';
 
@@ -32,13 +33,15 @@ const requestTimeoutMs = 30_000;
 export function createServer(options: {
   timers: TimerService & ChangeService & NamedTimerService & ListService & BulkService;
   tokens: TokenService & AuditService;
+  secrets: SecretService['secrets'];
   operations: Operations;
   authenticator: Authenticator;
   bodyBytesMax: number;
   batchBytesMax: number;
   log: Logger;
 }): FastifyInstance {
-  const { timers, tokens, operations, authenticator, bodyBytesMax, batchBytesMax, log } = options;
+  const { timers, tokens, secrets, operations, authenticator, bodyBytesMax, batchBytesMax, log } =
+    options;
   const server = Fastify({
     bodyLimit: bodyBytesMax,
     requestTimeout: requestTimeoutMs,
@@ -126,6 +129,7 @@ export function createServer(options: {
   bulkRoutes(server, timers, tokens);
   batchRoutes(server, timers, { bodyBytesMax, batchBytesMax });
   tokenRoutes(server, tokens);
+  secretRoutes(server, { secrets, audit: tokens.audit });
   auditRoutes(server, tokens);
   operationRoutes(server, operations);
   referenceRoutes(server, routes);

@@ -1,4 +1,5 @@
 import { isIP } from 'node:net';
+import { parseSecretKeys, type SecretKey } from './secretBox.ts';
 
 /** How a setting's text becomes a value. `takes` completes "NAME must be …". */
 export interface SettingParser<Value> {
@@ -71,6 +72,12 @@ export function listOf<const Value extends string>(
 export const anyText: SettingParser<string> = {
   takes: 'a text that is not empty',
   parse: (text) => (text === '' ? undefined : text),
+};
+
+export const secretKeys: SettingParser<readonly SecretKey[]> = {
+  takes:
+    'id:key, several with commas or on lines of their own: ids of 1 to 16 of a-z, 0-9, _ and -, each key 32 bytes in base64 (openssl rand -base64 32)',
+  parse: parseSecretKeys,
 };
 
 export const postgresUrl: SettingParser<string> = {

@@ -12,6 +12,7 @@ import { createClaimer, type ClaimStore } from './claimer.ts';
 import type { DatabaseClock } from './databaseClock.ts';
 import { createHoldings, type Holding, type HoldingPhase } from './holdings.ts';
 import type { Lease } from './lease.ts';
+import type { SecretRequests } from './secretRequests.ts';
 
 type Fence = Pick<ClaimedTimer, 'id' | 'owner' | 'claim'>;
 
@@ -83,6 +84,7 @@ const releaseRetryMs = 500;
 export function createScheduler(options: {
   store: SchedulerStore;
   recorder: OutcomeRecorder;
+  secrets: SecretRequests;
   transport: Transport;
   lease: Lease;
   clock: MachineClock;

@@ -46,6 +46,7 @@ test('without any setting the defaults hold, and they are those of production', 
       migrateOnStart: true,
       dataDir: '.belfry',
     },
+    secretKeys: undefined,
     delivery: {
       timeoutMs: 3_000,
       timeoutMaxMs: 900_000,
@@ -147,6 +148,8 @@ test('retention is a day at the least, or for ever when that is said in a word',
   );
 });
 
+const key = Buffer.alloc(32, 7).toString('base64');
+
 const bad: Readonly<Record<keyof typeof settings, readonly string[]>> = {
   ROLES: ['', 'api,', 'worker', 'api;scheduler'],
   LOG_LEVEL: ['', 'verbose', 'info,debug'],
@@ -189,6 +192,7 @@ const bad: Readonly<Record<keyof typeof settings, readonly string[]>> = {
   CATCH_UP_RATE: ['', '0', '1000001', 'fast'],
   HISTORY_RETENTION: ['', '0', '86399', '30d', 'ever', 'Infinity', '3155760001'],
   FAILED_RETENTION: ['', '0', '86399', '-1', 'never', '1e6'],
+  SECRET_KEYS: ['', 'a', 'a:b', `A:${key}`, key, `a:${key}x`, `a:${key},a:${key}`, `:${key}`],
   BROKER_CONNECTION: [''],
 };
 
@@ -216,6 +220,7 @@ test('secrets are never shown', () => {
   for (const [name, value] of [
     ['DATABASE_URL', `mysql://me:${secret}@h/d`],
     ['DATABASE_DIRECT_URL', `mysql://me:${secret}@h/d`],
+    ['SECRET_KEYS', `a:${secret}`],
   ] as const) {
     const message = messageOf({ [name]: value });
     assert.ok(!message.includes(secret) && message.startsWith(name), message);
@@ -228,6 +233,7 @@ test('secrets are never shown', () => {
     'DATABASE_DIRECT_URL',
     'DATABASE_URL',
     'POSTGRES_PASSWORD',
+    'SECRET_KEYS',
   ]);
 });
 

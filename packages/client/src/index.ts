@@ -7,7 +7,7 @@ export {
   type FieldProblem,
   type Problem,
 } from './errors.ts';
-export type { AccessApi, NewToken, ProjectsApi, TokensApi } from './accessApi.ts';
+export type { AccessApi, NewToken, ProjectsApi, SecretsApi, TokensApi } from './accessApi.ts';
 export type { BulkOptions, BulkPlan, BulkProgress, BulkResult } from './bulk.ts';
 export type { BatchOptions } from './batch.ts';
 export type { TimerList } from './list.ts';
