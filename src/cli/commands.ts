@@ -1,6 +1,7 @@
 import { listAudit, verifyAudit } from './access/audit.ts';
 import { login, logout, whoami } from './access/login.ts';
 import { createProject, listProjects } from './access/projects.ts';
+import { deleteSecret, listSecrets, rotateSecrets, setSecret } from './access/secrets.ts';
 import { createToken, listTokens, revokeToken, rotateToken } from './access/tokens.ts';
 import type { Command } from './command.ts';
 import { completionScript, shells } from './completion.ts';
@@ -128,6 +129,10 @@ export const commands: readonly Command[] = [
   listTokens,
   revokeToken,
   rotateToken,
+  setSecret,
+  listSecrets,
+  deleteSecret,
+  rotateSecrets,
   listAudit,
   verifyAudit,
   listen,

@@ -141,7 +141,7 @@ export function shownHeaders(headers: TimerHeaders | null): {
       shown[name] = secretShown;
     } else if (isPlain(value)) shown[name] = value;
   }
-  return { headers: shown, secretNames };
+  return { headers: shown, secretNames: secretNames.toSorted() };
 }
 
 /** The timer that headers belong to. */
