@@ -9,7 +9,7 @@ import {
 } from '../core/attempt.ts';
 import { assertNever } from '../core/errors.ts';
 import type { TimerId } from '../core/ids.ts';
-import { redactSample } from '../core/redaction.ts';
+import { redactSample, secretTexts } from '../core/redaction.ts';
 import type { RetryPolicy } from '../core/retryPolicy.ts';
 import { loggedUrl } from '../core/target.ts';
 import type { ClaimedTimer, SentRequest } from '../core/timer.ts';
@@ -128,9 +128,9 @@ export function createAttempts(options: {
     const { timer } = holding;
     const { request } = timer;
     const isWhole = isSent(request);
-    let secretTexts: readonly string[] = [];
-    const tellSecrets = (texts: readonly string[]) => {
-      secretTexts = texts;
+    let sent: readonly string[] = [];
+    const tellSecrets = (secrets: readonly string[]) => {
+      sent = secrets;
     };
     const outcome = await transport.deliver({
       timerId: timer.id,
@@ -147,7 +147,7 @@ export function createAttempts(options: {
         holding.phase = 'started';
       },
     });
-    await settle(holding, withoutSecrets(outcome, secretTexts));
+    await settle(holding, withoutSecrets(outcome, sent));
   }
 
   /**
@@ -156,7 +156,7 @@ export function createAttempts(options: {
    */
   async function prepare(
     timer: ClaimedTimer,
-    tellSecrets: (texts: readonly string[]) => void,
+    tellSecrets: (secrets: readonly string[]) => void,
   ): Promise<SentRequest | AttemptErrorCode | undefined> {
     if (timer.lostInRow > 0 && !(await store.markStart(timer))) return undefined;
     const body = timer.bodyDeferred ? await store.fetchBody(timer) : timer.request.body;
@@ -271,9 +271,10 @@ export function createAttempts(options: {
 }
 
 /** A receiver may answer with what it was sent. */
-function withoutSecrets(outcome: Outcome, texts: readonly string[]): Outcome {
-  if (texts.length === 0 || outcome.kind !== 'attempted') return outcome;
+function withoutSecrets(outcome: Outcome, sent: readonly string[]): Outcome {
+  if (sent.length === 0 || outcome.kind !== 'attempted') return outcome;
   const { attempt } = outcome;
   if (attempt.response === undefined) return outcome;
-  return { ...outcome, attempt: { ...attempt, response: redactSample(attempt.response, texts) } };
+  const response = redactSample(attempt.response, secretTexts(sent));
+  return { ...outcome, attempt: { ...attempt, response } };
 }

@@ -1,5 +1,4 @@
 import type { AttemptErrorCode } from '../core/attempt.ts';
-import { secretTexts } from '../core/redaction.ts';
 import type { SecretBox } from '../core/secretBox.ts';
 import { arePlain, isSealed, openHeaders, type PlainHeader } from '../core/secretHeaders.ts';
 import {
@@ -46,7 +45,7 @@ export function createSecretRequests(options: {
       const secrets = sealedValues(request, opened);
       const names = secretNamesIn(url, opened);
       if (names.size === 0) {
-        return { request: { ...request, headers: opened }, secrets: secretTexts(secrets) };
+        return { request: { ...request, headers: opened }, secrets };
       }
       const found = await values.read(projectId, names);
       const named = new Map<string, string>();
@@ -66,7 +65,7 @@ export function createSecretRequests(options: {
       )
         return 'request_invalid';
       const all = [...secrets, ...sealedValues(request, headers), ...named.values()];
-      return { request: sent, secrets: secretTexts(all) };
+      return { request: sent, secrets: all };
     },
   };
 }
