@@ -56,20 +56,23 @@ export function markSecretHeaders(
   headers: Readonly<Record<string, PlainHeader>> | null,
   listed: unknown,
 ): TimerHeaders | null {
-  const names = parseSecretNames(headers, listed);
+  const names = listed === undefined ? alwaysSecret : parseSecretNames(headers, listed);
   if (headers === null) return null;
-  const marked = Object.entries(headers).map(([name, value]) => [
-    name,
-    alwaysSecret.has(name) || names.has(name) ? new SecretHeader(value) : value,
-  ]);
-  return Object.fromEntries(marked);
+  let marked: Record<string, PlainHeader | SecretHeader> | undefined;
+  for (const name in headers) {
+    const value = headers[name];
+    if (value === undefined || !(alwaysSecret.has(name) || names.has(name))) continue;
+    // Most have none: theirs are not copied.
+    marked ??= { ...headers };
+    marked[name] = new SecretHeader(value);
+  }
+  return marked ?? headers;
 }
 
 function parseSecretNames(
   headers: Readonly<Record<string, PlainHeader>> | null,
   listed: unknown,
 ): ReadonlySet<string> {
-  if (listed === undefined) return new Set();
   const takes = 'must be a list of names of headers that are given';
   if (!Array.isArray(listed)) throw invalidField('secret_headers', takes);
   const names = listed.map((name: unknown) => {
@@ -88,7 +91,8 @@ function parseSecretNames(
  * @throws BelfryError `secrets_not_configured`, `validation_failed`, naming the header.
  */
 export function checkSecretHeaders(headers: TimerHeaders | null, canKeep: boolean): void {
-  for (const [name, value] of Object.entries(headers ?? {})) {
+  for (const name in headers) {
+    const value = headers[name];
     if (!(value instanceof SecretHeader)) continue;
     const field = `headers.${name}`;
     if (value.reveal() === secretShown) {
@@ -160,9 +164,7 @@ export function sealHeaders(
   place: HeaderPlace,
   box: SecretBox | undefined,
 ): TimerHeaders | null {
-  if (headers === null || !Object.values(headers).some((value) => isUnsettled(value, box))) {
-    return headers;
-  }
+  if (headers === null || isSettled(headers, box)) return headers;
   return sealed(headers, place, box, (value) => value instanceof SecretHeader);
 }
 
@@ -176,8 +178,7 @@ export function resealHeaders(
   box: SecretBox,
 ): TimerHeaders | undefined {
   const after = sealed(headers, place, box, isSecretByName);
-  const isWhole = Object.values(after).every((value) => !isUnsettled(value, box));
-  return isWhole ? after : undefined;
+  return isSettled(after, box) ? after : undefined;
 }
 
 function sealed(
@@ -233,9 +234,15 @@ export function arePlain(
   return true;
 }
 
-function isUnsettled(value: TimerHeaders[string], box: SecretBox | undefined): boolean {
-  if (value instanceof SecretHeader) return true;
-  return box !== undefined && isSealed(value) && keyIdOf(value.sealed) !== box.keyId;
+/** Nothing is to be encrypted, nor is anything under another key than the first. */
+function isSettled(headers: TimerHeaders, box: SecretBox | undefined): boolean {
+  for (const name in headers) {
+    const value = headers[name];
+    if (value instanceof SecretHeader) return false;
+    const isOld = value !== undefined && isSealed(value) && keyIdOf(value.sealed) !== box?.keyId;
+    if (isOld && box !== undefined) return false;
+  }
+  return true;
 }
 
 function isSecret(name: string, value: TimerHeaders[string]): boolean {

@@ -78,7 +78,8 @@ test('nonces never come twice, also where many are drawn', () => {
 });
 
 test('keys are told by commas or blanks; what is no key, or comes twice, is refused', () => {
-  const [one = '', two = ''] = [secretKeysText('one'), secretKeysText('two-2_')];
+  const one = secretKeysText('one');
+  const two = secretKeysText('two-2_');
   for (const given of [
     `${one},${two}`,
     `${one}\n${two}\n`,
@@ -95,7 +96,7 @@ test('keys are told by commas or blanks; what is no key, or comes twice, is refu
     ',',
     'one',
     `${one},${one}`,
-    `${one.replace('one', 'ONE')}`,
+    one.replace('one', 'ONE'),
     `${one}A`,
   ]) {
     assert.equal(parseSecretKeys(given), undefined, given);

@@ -61,7 +61,7 @@ test('a header gets the values as they are, and stays legal', () => {
       const resolved = resolveHeaders(headers, values);
       // What a value holds is not looked at again.
       assert.deepEqual(resolved, { 'x-a': `<${text}{{secret:a}}>`, 'x-b': ['1', '{{ }}'] });
-      assert.ok(isHeaderText(String(resolved['x-a'])));
+      assert.ok(isHeaderText(`<${text}{{secret:a}}>`));
     }),
   );
 });
