@@ -79,7 +79,7 @@ export function secretUsesOf(given: {
   if (uses.length > secretUsesMax) {
     throw invalidField(
       uses.at(-1)?.field ?? 'url',
-      `: at most ${secretUsesMax} secrets in a timer`,
+      `has one secret too many: a timer takes ${secretUsesMax}`,
     );
   }
   return uses;

@@ -62,8 +62,13 @@ export function createSecretValues(options: {
   return {
     read,
     async missing(projectId, names) {
-      const found = await read(projectId, names);
-      return names.filter((name) => !found.has(name));
+      let missing = names;
+      // The first answer may be to a question from before one of them was set.
+      for (let round = 1; round <= 2 && missing.length > 0; round++) {
+        const found = await read(projectId, missing);
+        missing = missing.filter((name) => !found.has(name));
+      }
+      return missing;
     },
   };
 
