@@ -18,6 +18,9 @@ import { createLanes } from './scheduler/lanes.ts';
 import { createLease } from './scheduler/lease.ts';
 import { createRetention } from './scheduler/retention.ts';
 import { createScheduler } from './scheduler/scheduler.ts';
+import { createSecretRequests } from './scheduler/secretRequests.ts';
+import { createSecretRotator } from './scheduler/secretRotator.ts';
+import { createSecretValues } from './scheduler/secretValues.ts';
 import { createTimerChanges } from './scheduler/timerChanges.ts';
 import { createAuditLog } from './store/auditLog.ts';
 import { createTimerCanceller } from './store/cancelTimers.ts';
@@ -36,6 +39,7 @@ import { listSettings } from './store/listStatements.ts';
 import type { StoredStatus } from './store/listTimers.ts';
 import { readMigrations, schemaState } from './store/migrate.ts';
 import { createNamedTimerStore } from './store/namedTimers.ts';
+import { openSecrets } from './store/openSecrets.ts';
 import { openStore } from './store/open.ts';
 import { createOutcomeRecorder } from './store/outcomes.ts';
 import { ensurePartitions } from './store/partitions.ts';
@@ -138,6 +142,8 @@ async function start(
     );
   }
   await ensurePartitions(database, config.retention);
+  const secrets = await openSecrets({ ...config, ...store, database, listDatabase, log });
+  const { box } = secrets;
 
   const clock = machineClock;
   const databaseClock = createDatabaseClock(clock);
@@ -152,6 +158,7 @@ async function start(
   const outcomes = createOutcomeRecorder(database);
   const wakeUps = createWakeUps(database);
   const idempotencyKeys = createIdempotencyKeyStore(database);
+  const secretValues = createSecretValues({ store: secrets, clock });
   const metrics = createMetrics(() => scheduler.held());
   const guard = createAddressGuard({
     allowTargets: config.delivery.allowTargets,
@@ -198,6 +205,7 @@ async function start(
     lanes,
     store: { ...createClaimStore(database), ...processes },
     recorder: outcomes,
+    secrets: createSecretRequests({ box, values: secretValues }),
     transport: deliverer,
     lease,
     clock,
@@ -227,14 +235,15 @@ async function start(
     database,
     idempotencyWindowMs: config.api.idempotencyWindowMs,
     near,
+    box,
   });
-  const named = createNamedTimerStore({ database, near });
+  const named = createNamedTimerStore({ database, near, box });
   const changes = createTimerChanges({
     changer,
     store: {
       read: reader.read,
       cancel: cancels.add,
-      change: createTimerChanger({ database, near }).change,
+      change: createTimerChanger({ database, near, box }).change,
       revive: createTimerReviver({ database, near }).add,
       find: named.find,
       createNamed: named.create,
@@ -315,6 +324,7 @@ async function start(
         const used = authenticator.takeUsed();
         if (used.length > 0) await tokens.markUsed(used);
       },
+      registerSecretKey: secrets.register,
       giveBacks,
       // What a notification would have told, where none arrives.
       answerRequests: () => (listener?.connected() === true ? Promise.resolve() : answerRequests()),
@@ -342,6 +352,7 @@ async function start(
     undo.push(stopScheduler);
     return { url: undefined, isOpen, embeddedDataDir: store.embeddedDataDir };
   }
+  const rotator = createSecretRotator({ store: secrets.rotation(near), clock });
 
   const server = createServer({
     authenticator,
@@ -355,6 +366,7 @@ async function start(
       tokens,
       audit,
     },
+    secrets: { ...secrets, ...rotator },
     timers: {
       async create(timer) {
         const created = await creates.add(timer);
@@ -386,7 +398,9 @@ async function start(
         urlLengthMax: config.api.urlLengthMax,
         timeoutMaxMs: config.delivery.timeoutMaxMs,
         retryDefaults: config.delivery.retry,
+        canKeepSecrets: box !== undefined,
       },
+      secrets: secretValues,
     },
     operations: {
       ready: createReadiness({

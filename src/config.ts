@@ -4,6 +4,7 @@ import type { LogLevel } from './telemetry/log.ts';
 import { withTls } from './core/databaseUrl.ts';
 import type { Retention } from './core/partitionPlan.ts';
 import type { RetryPolicy } from './core/retryPolicy.ts';
+import type { SecretKey } from './core/secretBox.ts';
 import type { AllowedTarget } from './core/settingParsers.ts';
 import { settings, type Role, type Setting } from './settings.ts';
 
@@ -47,6 +48,8 @@ export interface Config {
     readonly requestRole: string;
     readonly dataDir: string;
   };
+  /** Undefined when not set. */
+  readonly secretKeys: readonly SecretKey[] | undefined;
   readonly delivery: {
     readonly timeoutMs: number;
     readonly timeoutMaxMs: number;
@@ -114,6 +117,7 @@ export function readConfig(
       requestRole: get('DATABASE_REQUEST_ROLE'),
       dataDir: get('DATA_DIR'),
     },
+    secretKeys: get('SECRET_KEYS'),
     delivery: {
       timeoutMs: Math.ceil(get('WEBHOOK_TIMEOUT') * 1_000),
       timeoutMaxMs: Math.ceil(get('MAX_TIMEOUT') * 1_000),

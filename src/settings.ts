@@ -239,6 +239,14 @@ const retentionSettings = {
   ),
 } as const satisfies SettingTable;
 
+const secretSettings = {
+  SECRET_KEYS: optional(
+    take.secretKeys,
+    'Keys for what is kept encrypted: `id:key`, each key 32 bytes in base64 (`openssl rand -base64 32`), several with commas or on lines of their own. The first encrypts, all decrypt. Unset: with the embedded PostgreSQL a key is made and kept beside it, in `secret.keys`; with another database what would have to be encrypted is refused.',
+    { secret: true },
+  ),
+} as const satisfies SettingTable;
+
 const brokerSettings = {
   BROKER_CONNECTION: optional(
     take.anyText,
@@ -252,6 +260,7 @@ export const settingGroups: readonly { readonly title: string; readonly table: S
   { title: 'The process', table: processSettings },
   { title: 'The API', table: apiSettings },
   { title: 'The database', table: databaseSettings },
+  { title: 'Secrets', table: secretSettings },
   { title: 'Delivery', table: deliverySettings },
   { title: 'Retries', table: retrySettings },
   { title: 'The scheduler', table: schedulerSettings },
@@ -264,6 +273,7 @@ export const settings = {
   ...processSettings,
   ...apiSettings,
   ...databaseSettings,
+  ...secretSettings,
   ...deliverySettings,
   ...retrySettings,
   ...schedulerSettings,

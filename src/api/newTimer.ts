@@ -5,6 +5,7 @@ import type { IdempotencyKey } from '../core/idempotency.ts';
 import { parseRequestBody, type BodyFields } from '../core/requestBody.ts';
 import { parseRequestHeaders } from '../core/requestHeaders.ts';
 import { parseRetryPolicy, type RetryPolicy } from '../core/retryPolicy.ts';
+import { checkSecretHeaders, markSecretHeaders } from '../core/secretHeaders.ts';
 import { parseTargetUrl } from '../core/target.ts';
 import { httpMethods, type HttpMethod, type NewTimer, type TimerRequest } from '../core/timer.ts';
 
@@ -14,6 +15,7 @@ export interface CreateTimerFields extends DueFields, BodyFields {
   readonly expires_after?: unknown;
   readonly method?: unknown;
   readonly headers?: unknown;
+  readonly secret_headers?: unknown;
   readonly append_id?: boolean;
   readonly timeout?: unknown;
   readonly retry?: unknown;
@@ -26,6 +28,8 @@ export interface NewTimerRules {
   readonly urlLengthMax: number;
   readonly timeoutMaxMs: number;
   readonly retryDefaults: RetryPolicy;
+  /** Whether secret headers can be kept encrypted. */
+  readonly canKeepSecrets: boolean;
   /** Undefined when deliveries may go there, as far as can be told without a look-up. */
   judgeTarget(host: string, port: number): string | undefined;
   /** At most the database's clock, or the machine's before the first sample. */
@@ -34,7 +38,8 @@ export interface NewTimerRules {
 
 /**
  * Reads a create request.
- * @throws BelfryError `validation_failed` naming the field, `target_not_allowed`.
+ * @throws BelfryError `validation_failed` or `secrets_not_configured` naming the field,
+ *   `target_not_allowed`.
  */
 export function parseNewTimer(
   projectId: number,
@@ -79,10 +84,11 @@ export function parseAllowedUrl(
 
 function parseRequest(
   fields: CreateTimerFields,
-  { timeoutMaxMs }: NewTimerRules,
+  { timeoutMaxMs, canKeepSecrets }: NewTimerRules,
 ): Omit<TimerRequest, 'url'> {
   const method = parseMethod(fields.method);
-  const headers = parseRequestHeaders(fields.headers);
+  const headers = markSecretHeaders(parseRequestHeaders(fields.headers), fields.secret_headers);
+  checkSecretHeaders(headers, canKeepSecrets);
   const { body, contentType } = parseRequestBody(fields);
   if (method === 'GET' && body !== null) {
     throw invalidField('method', 'must be other than GET for a timer with a body');

@@ -14,6 +14,7 @@ import { changeRoutes, type ChangeService } from './routes/changes.ts';
 import { namedTimerRoutes, type NamedTimerService } from './routes/namedTimers.ts';
 import { projectStateRoutes, type ProjectStateService } from './routes/projectStates.ts';
 import { referenceRoutes } from './routes/reference.ts';
+import { secretRoutes, type SecretService } from './routes/secrets.ts';
 import { tokenRoutes, type TokenService } from './routes/tokens.ts';
 import { timerRoutes, type TimerService } from './routes/timers.ts';
 
@@ -33,13 +34,15 @@ const requestTimeoutMs = 30_000;
 export function createServer(options: {
   timers: TimerService & ChangeService & NamedTimerService & ListService & BulkService;
   tokens: TokenService & AuditService & ProjectStateService;
+  secrets: SecretService['secrets'];
   operations: Operations;
   authenticator: Authenticator;
   bodyBytesMax: number;
   batchBytesMax: number;
   log: Logger;
 }): FastifyInstance {
-  const { timers, tokens, operations, authenticator, bodyBytesMax, batchBytesMax, log } = options;
+  const { timers, tokens, secrets, operations, authenticator, bodyBytesMax, batchBytesMax, log } =
+    options;
   const server = Fastify({
     bodyLimit: bodyBytesMax,
     requestTimeout: requestTimeoutMs,
@@ -128,6 +131,7 @@ export function createServer(options: {
   batchRoutes(server, timers, { bodyBytesMax, batchBytesMax });
   tokenRoutes(server, tokens);
   projectStateRoutes(server, tokens, timers, tokens);
+  secretRoutes(server, { secrets, audit: tokens.audit });
   auditRoutes(server, tokens);
   operationRoutes(server, operations);
   referenceRoutes(server, routes);

@@ -3,6 +3,7 @@ import { bodyText } from '../core/bodyText.ts';
 import { instantText } from '../core/instant.ts';
 import type { RetryPolicy } from '../core/retryPolicy.ts';
 import type { TimerId } from '../core/ids.ts';
+import { shownHeaders } from '../core/secretHeaders.ts';
 import type {
   Attempt,
   AttemptWithResponse,
@@ -57,6 +58,7 @@ export function timerSummaryBody(timer: TimerSummary) {
 
 function stateFields(timer: TimerState) {
   const { request, retry } = timer;
+  const { headers, secretNames } = shownHeaders(request.headers);
   return {
     id: timer.id,
     version: timer.version,
@@ -65,7 +67,8 @@ function stateFields(timer: TimerState) {
     status: timer.status,
     url: request.url,
     method: request.method,
-    headers: request.headers,
+    headers,
+    secret_headers: secretNames,
     append_id: request.appendId,
     timeout: request.timeoutMs === null ? null : request.timeoutMs / 1_000,
     retry: retry === null ? null : retryBody(retry),

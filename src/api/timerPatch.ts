@@ -4,6 +4,8 @@ import { invalidField } from '../core/errors.ts';
 import { parseRequestBody } from '../core/requestBody.ts';
 import { parseRequestHeaders } from '../core/requestHeaders.ts';
 import { parseRetryPolicy } from '../core/retryPolicy.ts';
+import { checkSecretHeaders, keepSecretHeaders, markSecretHeaders } from '../core/secretHeaders.ts';
+import { secretUsesOf, type SecretUse } from '../core/secretTemplate.ts';
 import type { Timer, TimerContent, TimerRequest } from '../core/timer.ts';
 import type { TimerEdit } from '../core/timerChange.ts';
 import {
@@ -18,19 +20,27 @@ const whenFields = new Set(['hours', 'minutes', 'seconds', 'delay', 'due_at']);
 
 /**
  * Reads a PATCH: each field as in a create request; null clears `headers`, the body, `timeout`,
- * `retry`, `labels`, `metadata` and `expires_after`. What is read at once is what does not depend on
- * the timer; the function that it returns makes the edit of the timer as it stands.
- * @throws BelfryError `validation_failed` naming the field, `target_not_allowed`; so may the edit.
+ * `retry`, `labels`, `metadata` and `expires_after`. Headers are replaced as a whole; `[secret]` is the
+ * value of a secret header that the timer has. What is read at once is what does not depend on the
+ * timer; `edit` makes of the timer as it stands what it is to be.
+ * @throws BelfryError `validation_failed` or `secrets_not_configured` naming the field,
+ *   `target_not_allowed`; so may the edit.
  */
 export function parseTimerPatch(
   fields: CreateTimerFields,
   rules: NewTimerRules,
-): (timer: Timer) => TimerEdit {
+): { readonly edit: (timer: Timer) => TimerEdit; readonly secretUses: readonly SecretUse[] } {
   if (Object.keys(fields).length === 0) throw invalidField('body', 'must say what is to change');
   const due = saysWhen(fields) ? parseDue(fields, rules.nowMs()) : null;
   const parts = parseParts(fields, rules);
   const isMoveOnly = Object.keys(fields).every((name) => whenFields.has(name));
-  return (timer) => ({ due, content: isMoveOnly ? null : contentOf(timer, fields, parts) });
+  return {
+    edit(timer) {
+      if (isMoveOnly) return { due, content: null };
+      return { due, content: contentOf(timer, fields, parts, rules) };
+    },
+    secretUses: secretUsesOf(parts),
+  };
 }
 
 type Parts = ReturnType<typeof parseParts>;
@@ -48,7 +58,7 @@ function parseParts(fields: CreateTimerFields, rules: NewTimerRules) {
   return {
     url: given(fields.url, (value) => parseAllowedUrl(value, rules)),
     method: given(fields.method, parseMethod),
-    headers: given(fields.headers, orNull(parseRequestHeaders)),
+    headers: parseHeaders(fields),
     body: saysBody ? parseBody(fields) : undefined,
     timeoutMs: given(
       fields.timeout,
@@ -64,6 +74,12 @@ function parseParts(fields: CreateTimerFields, rules: NewTimerRules) {
   };
 }
 
+/** Undefined when nothing is said of them. */
+function parseHeaders({ headers, secret_headers: secretNames }: CreateTimerFields) {
+  if (headers === undefined && secretNames === undefined) return undefined;
+  return markSecretHeaders(headers === null ? null : parseRequestHeaders(headers), secretNames);
+}
+
 function parseBody(fields: CreateTimerFields) {
   const others = fields.json === undefined && fields.body_base64 === undefined;
   if (others && fields.body === null) return { body: null, contentType: null };
@@ -76,10 +92,15 @@ function parseExpiry(value: unknown): number {
   return ms;
 }
 
-function contentOf(timer: Timer, fields: CreateTimerFields, parts: Parts): TimerContent {
+function contentOf(
+  timer: Timer,
+  fields: CreateTimerFields,
+  parts: Parts,
+  rules: NewTimerRules,
+): TimerContent {
   const expiresAfterMs = timer.expiresAtMs === null ? null : timer.expiresAtMs - timer.dueAtMs;
   return {
-    request: requestOf(timer.request, fields, parts),
+    request: requestOf(timer.request, fields, parts, rules),
     retry: parts.retry === undefined ? timer.retry : parts.retry,
     labels: parts.labels === undefined ? timer.labels : parts.labels,
     metadata: parts.metadata === undefined ? timer.metadata : parts.metadata,
@@ -87,14 +108,21 @@ function contentOf(timer: Timer, fields: CreateTimerFields, parts: Parts): Timer
   };
 }
 
-function requestOf(before: TimerRequest, fields: CreateTimerFields, parts: Parts): TimerRequest {
+function requestOf(
+  before: TimerRequest,
+  fields: CreateTimerFields,
+  parts: Parts,
+  { canKeepSecrets }: NewTimerRules,
+): TimerRequest {
   const body = parts.body === undefined ? before.body : parts.body.body;
   const method = parts.method ?? before.method;
   if (method === 'GET' && body !== null) {
     throw invalidField('method', 'must be other than GET for a timer with a body');
   }
   const contentType = parts.body?.contentType ?? null;
-  const headers = parts.headers === undefined ? before.headers : parts.headers;
+  const headers =
+    parts.headers === undefined ? before.headers : keepSecretHeaders(parts.headers, before.headers);
+  checkSecretHeaders(headers, canKeepSecrets);
   return {
     url: parts.url ?? before.url,
     method,

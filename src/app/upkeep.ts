@@ -7,6 +7,7 @@ export function upkeep(services: {
   readonly forgetKeys: () => Promise<unknown>;
   readonly audit: { extendChain(mayGoOn: () => Promise<boolean>): Promise<void> };
   readonly markTokensUsed: () => Promise<void>;
+  readonly registerSecretKey: () => Promise<unknown>;
   readonly giveBacks: { forget(): Promise<void> };
   readonly answerRequests: () => Promise<unknown>;
   /** Of a process that fires timers. */
@@ -26,6 +27,7 @@ export function upkeep(services: {
       run: (turn) => audit.extendChain(turn.mayGoOn),
     },
     { name: 'tokens-used', everyMs: 30_000, run: services.markTokensUsed },
+    { name: 'secret-keys', everyMs: 60_000, run: services.registerSecretKey },
     { name: 'give-backs', everyMs: 60_000, run: () => giveBacks.forget() },
     { name: 'requests', everyMs: 250, run: services.answerRequests },
     ...(lanes === undefined

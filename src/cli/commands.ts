@@ -7,6 +7,7 @@ import {
   purgeProject,
   resumeProject,
 } from './access/projects.ts';
+import { deleteSecret, listSecrets, rotateSecrets, setSecret } from './access/secrets.ts';
 import { createToken, listTokens, revokeToken, rotateToken } from './access/tokens.ts';
 import type { Command } from './command.ts';
 import { completionScript, shells } from './completion.ts';
@@ -137,6 +138,10 @@ export const commands: readonly Command[] = [
   listTokens,
   revokeToken,
   rotateToken,
+  setSecret,
+  listSecrets,
+  deleteSecret,
+  rotateSecrets,
   listAudit,
   verifyAudit,
   listen,

@@ -14,6 +14,9 @@ export type AttemptErrorCode =
   | 'response_invalid'
   | 'target_not_allowed'
   | 'request_invalid'
+  /** A secret that the request names is not there, or cannot be decrypted. */
+  | 'secret_missing'
+  | 'secret_unreadable'
   | 'lost';
 
 /** What one attempt came to, as the delivery saw it. Instants are by the database's clock. */

@@ -20,6 +20,9 @@ export type AuditAction =
   | 'token.create'
   | 'token.revoke'
   | 'token.rotate'
+  | 'secret.set'
+  | 'secret.delete'
+  | 'secrets.rotate'
   | 'timers.cancel'
   | 'timers.retry';
 

@@ -6,6 +6,11 @@ export const errorCatalogue = {
   validation_failed: { status: 400, title: 'The request is not valid', retryable: false },
   invalid_json: { status: 400, title: 'The body is not JSON', retryable: false },
   bad_request: { status: 400, title: 'The request is not valid HTTP', retryable: false },
+  secrets_not_configured: {
+    status: 400,
+    title: 'The service has no key to keep secrets with',
+    retryable: false,
+  },
   unauthenticated: { status: 401, title: 'A valid token is needed', retryable: false },
   forbidden: { status: 403, title: 'The token does not allow this', retryable: false },
   origin_not_allowed: {
@@ -16,6 +21,7 @@ export const errorCatalogue = {
   target_not_allowed: { status: 403, title: 'The target is not allowed', retryable: false },
   timer_not_found: { status: 404, title: 'No such timer', retryable: false },
   token_not_found: { status: 404, title: 'No such token', retryable: false },
+  secret_not_found: { status: 404, title: 'No such secret', retryable: false },
   project_not_found: { status: 404, title: 'No such project', retryable: false },
   route_not_found: { status: 404, title: 'No such route', retryable: false },
   too_late: { status: 409, title: 'Too late to change this timer', retryable: false },

@@ -1,5 +1,7 @@
 import { invalidField } from './errors.ts';
-import type { TimerRequest } from './timer.ts';
+import type { PlainHeader } from './secretHeaders.ts';
+
+type RequestHeaders = Readonly<Record<string, PlainHeader>> | null;
 
 /** Bounds of a timer's own headers: values in all, and bytes of names and values. */
 export const headerValuesMax = 50;
@@ -33,7 +35,7 @@ const reservedPrefixes = ['webhook-', 'belfry-', 'proxy-'];
  * sent several times. Null for none.
  * @throws BelfryError `validation_failed` that names `headers` or `headers.<name>`.
  */
-export function parseRequestHeaders(value: unknown): TimerRequest['headers'] {
+export function parseRequestHeaders(value: unknown): RequestHeaders {
   if (value === undefined) return null;
   if (typeof value !== 'object' || value === null || Array.isArray(value)) {
     throw invalidField('headers', 'must be an object of header names and their values');

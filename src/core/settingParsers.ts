@@ -1,4 +1,5 @@
 import { isIP } from 'node:net';
+import { parseSecretKeys, type SecretKey } from './secretBox.ts';
 
 /** How a setting's text becomes a value. `takes` completes "NAME must be …". */
 export interface SettingParser<Value> {
@@ -78,6 +79,12 @@ export const databaseName: SettingParser<string> = {
   takes:
     'a name of up to 63 lower-case letters, digits and underscores, not beginning with a digit',
   parse: (text) => (/^[a-z_][a-z0-9_]{0,62}$/.test(text) ? text : undefined),
+};
+
+export const secretKeys: SettingParser<readonly SecretKey[]> = {
+  takes:
+    'id:key, several with commas or on lines of their own: ids of 1 to 16 of a-z, 0-9, _ and -, each key 32 bytes in base64 (openssl rand -base64 32)',
+  parse: parseSecretKeys,
 };
 
 export const postgresUrl: SettingParser<string> = {

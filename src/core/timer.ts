@@ -4,6 +4,7 @@ import type { Due } from './due.ts';
 import type { IdempotencyKey } from './idempotency.ts';
 import type { TimerId } from './ids.ts';
 import type { RetryPolicy } from './retryPolicy.ts';
+import type { PlainHeader, TimerHeaders } from './secretHeaders.ts';
 
 /** The states that a caller sees; `docs/states.md` draws who moves a timer between them. */
 export type TimerStatus =
@@ -16,12 +17,17 @@ export type HttpMethod = (typeof httpMethods)[number];
 export interface TimerRequest {
   readonly url: string;
   readonly method: HttpMethod;
-  /** Name → value or values, already checked at creation; null for none. */
-  readonly headers: Readonly<Record<string, string | readonly string[]>> | null;
+  /** Name → value or values, already checked at creation; secret ones encrypted; null for none. */
+  readonly headers: TimerHeaders | null;
   readonly body: Buffer | null;
   readonly appendId: boolean;
   /** Deadline of one attempt; null for the service's WEBHOOK_TIMEOUT. */
   readonly timeoutMs: number | null;
+}
+
+/** The same as it goes out: everything in it is what the receiver is to see. */
+export interface SentRequest extends TimerRequest {
+  readonly headers: Readonly<Record<string, PlainHeader>> | null;
 }
 
 /** What a caller says of a timer, apart from when it is due. */

@@ -1,6 +1,6 @@
-import type { Outcome } from '../core/attempt.ts';
+import type { AttemptErrorCode, Outcome } from '../core/attempt.ts';
 import type { TimerId } from '../core/ids.ts';
-import type { TimerRequest } from '../core/timer.ts';
+import type { SentRequest } from '../core/timer.ts';
 import { deliveryTarget, type DeliveryTarget } from '../core/target.ts';
 import type { Job, Transport } from '../transport/transport.ts';
 import type { Destinations } from './destinations.ts';
@@ -23,7 +23,7 @@ interface QueuedJob {
 }
 
 interface PreparedJob extends QueuedJob {
-  readonly request: TimerRequest;
+  readonly request: SentRequest;
   readonly origin: string;
   readonly path: string;
 }
@@ -51,8 +51,13 @@ export function createDeliverer(options: {
       return send({ ...queuedJob, request: job.request, origin, path });
     job.prepare().then(
       (request) => {
-        if (request !== undefined) return send({ ...queuedJob, request, origin, path });
-        finish({ kind: 'not_started', reason: 'taken_over' });
+        if (request === undefined) {
+          finish({ kind: 'not_started', reason: 'taken_over' });
+          return free();
+        }
+        const prepared = preparedFrom(queuedJob, request, origin);
+        if (prepared !== undefined) return send(prepared);
+        failUnsent(queuedJob, typeof request === 'string' ? request : 'request_invalid');
         free();
       },
       () => {
@@ -62,18 +67,31 @@ export function createDeliverer(options: {
     );
   }
 
-  function send({ job, finish, request, origin, path }: PreparedJob): void {
-    const free = () => destinations.release(origin);
-    const startedAtMs = toMicroseconds(nowMs());
+  /** Whether the attempt counts as started; otherwise it is finished. */
+  function hasStarted({ job, finish }: QueuedJob, startedAtMs: number): boolean {
     if (job.expiresAtMs !== null && startedAtMs >= job.expiresAtMs) {
       finish({ kind: 'not_started', reason: 'expired' });
-      return free();
+      return false;
     }
     if (!job.mayStart()) {
       finish({ kind: 'not_started', reason: 'lease_ended' });
-      return free();
+      return false;
     }
     job.onStart();
+    return true;
+  }
+
+  function failUnsent(queuedJob: QueuedJob, errorCode: AttemptErrorCode): void {
+    const startedAtMs = toMicroseconds(nowMs());
+    if (!hasStarted(queuedJob, startedAtMs)) return;
+    queuedJob.finish(unsentAttempt(queuedJob.job, startedAtMs, errorCode));
+  }
+
+  function send(preparedJob: PreparedJob): void {
+    const { job, finish, request, origin, path } = preparedJob;
+    const free = () => destinations.release(origin);
+    const startedAtMs = toMicroseconds(nowMs());
+    if (!hasStarted(preparedJob, startedAtMs)) return free();
     const sentAtMs = monotonicMs();
     const onResult = (result: HttpResult) => {
       if (result.kind === 'not_written') {
@@ -117,9 +135,9 @@ export function createDeliverer(options: {
   return {
     deliver(job) {
       return new Promise((finish) => {
-        const target = targetOf(job);
+        const target = targetOf(job, job.request);
         if (target === undefined) {
-          finish(invalidRequest(job, nowMs()));
+          finish(unsentAttempt(job, nowMs(), 'request_invalid'));
           return;
         }
         const { origin, path } = target;
@@ -140,7 +158,7 @@ export function createDeliverer(options: {
 }
 
 /** Undefined for a stored URL that is none: creation refuses those, but it is not the only writer. */
-function targetOf({ request, timerId }: Job): DeliveryTarget | undefined {
+function targetOf({ timerId }: Job, request: SentRequest): DeliveryTarget | undefined {
   try {
     return deliveryTarget(request.url, timerId, request.appendId);
   } catch {
@@ -148,10 +166,21 @@ function targetOf({ request, timerId }: Job): DeliveryTarget | undefined {
   }
 }
 
-function invalidRequest(job: Job, startedAtMs: number): Outcome {
+/** Undefined when the request leads elsewhere than the slot that was won for it, or is none. */
+function preparedFrom(
+  queuedJob: QueuedJob,
+  request: SentRequest | AttemptErrorCode,
+  origin: string,
+): PreparedJob | undefined {
+  const target = typeof request === 'string' ? undefined : targetOf(queuedJob.job, request);
+  if (typeof request === 'string' || target?.origin !== origin) return undefined;
+  return { ...queuedJob, request, ...target };
+}
+
+function unsentAttempt(job: Job, startedAtMs: number, errorCode: AttemptErrorCode): Outcome {
   const latenessMs = startedAtMs - job.dueAtMs;
   const attempt = { startedAtMs, latenessMs, durationMs: 0, status: null };
-  return { kind: 'attempted', attempt: { ...attempt, errorCode: 'request_invalid' } };
+  return { kind: 'attempted', attempt: { ...attempt, errorCode } };
 }
 
 /** Milliseconds, cut to whole microseconds: clocks tell no more, and long fractions cost bytes. */

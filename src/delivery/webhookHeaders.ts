@@ -1,4 +1,4 @@
-import type { TimerRequest } from '../core/timer.ts';
+import type { SentRequest } from '../core/timer.ts';
 import { version } from '../core/version.ts';
 
 const userAgent = `Belfry/${version}`;
@@ -12,7 +12,7 @@ export function webhookHeaders(options: {
   timestampMs: number;
   attempt: number;
   /** The timer's own headers, checked at creation. */
-  own: TimerRequest['headers'];
+  own: SentRequest['headers'];
 }): string[] {
   const { webhookId, timestampMs, attempt, own } = options;
   const headers = [

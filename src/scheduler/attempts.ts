@@ -1,7 +1,7 @@
-import { loggedUrl } from '../core/target.ts';
 import {
   judgeAttempt,
   lostInRowMax,
+  type AttemptErrorCode,
   type AttemptRecord,
   type NotStartedReason,
   type Outcome,
@@ -9,12 +9,15 @@ import {
 } from '../core/attempt.ts';
 import { assertNever } from '../core/errors.ts';
 import type { TimerId } from '../core/ids.ts';
+import { redactSample, secretTexts } from '../core/redaction.ts';
 import type { RetryPolicy } from '../core/retryPolicy.ts';
-import type { ClaimedTimer, TimerRequest } from '../core/timer.ts';
+import { loggedUrl } from '../core/target.ts';
+import type { ClaimedTimer, SentRequest } from '../core/timer.ts';
 import type { Logger } from '../telemetry/log.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 import type { Transport } from '../transport/transport.ts';
 import type { Holding, Holdings } from './holdings.ts';
+import { isSent, type SecretRequests } from './secretRequests.ts';
 
 type Fence = Pick<ClaimedTimer, 'id' | 'owner' | 'claim'>;
 
@@ -46,6 +49,7 @@ export interface Attempts {
 export function createAttempts(options: {
   store: AttemptStore;
   recorder: OutcomeRecorder;
+  secrets: SecretRequests;
   transport: Transport;
   holdings: Holdings;
   retryDefaults: RetryPolicy;
@@ -61,7 +65,7 @@ export function createAttempts(options: {
   /** An outcome is recorded; the timer comes back in so many milliseconds, Infinity for never. */
   onRecorded: (retryInMs: number) => void;
 }): Attempts {
-  const { store, recorder, transport, holdings, retryDefaults, log, metrics } = options;
+  const { store, recorder, secrets, transport, holdings, retryDefaults, log, metrics } = options;
   const { random = Math.random, mayStart, giveBack, onLeaseEnded, onRecorded } = options;
   // Looking a label up costs more than counting.
   const results = {
@@ -122,28 +126,46 @@ export function createAttempts(options: {
 
   async function carry(holding: Holding): Promise<void> {
     const { timer } = holding;
+    const { request } = timer;
+    const isWhole = isSent(request);
+    let sent: readonly string[] = [];
+    const tellSecrets = (secrets: readonly string[]) => {
+      sent = secrets;
+    };
     const outcome = await transport.deliver({
       timerId: timer.id,
       projectId: timer.projectId,
       attempt: timer.attempts + 1,
-      request: timer.request,
+      request: isWhole ? request : { ...request, headers: null },
       dueAtMs: timer.nextAtMs,
       expiresAtMs: timer.expiresAtMs,
       mayStart: () => mayStart(timer),
-      ...(timer.lostInRow > 0 || timer.bodyDeferred ? { prepare: () => prepare(timer) } : {}),
+      ...(timer.lostInRow > 0 || timer.bodyDeferred || !isWhole
+        ? { prepare: () => prepare(timer, tellSecrets) }
+        : {}),
       onStart: () => {
         holding.phase = 'started';
       },
     });
-    await settle(holding, outcome);
+    await settle(holding, withoutSecrets(outcome, sent));
   }
 
-  /** Makes the start of a suspicious timer durable, and fetches a body that was left behind. */
-  async function prepare(timer: ClaimedTimer): Promise<TimerRequest | undefined> {
+  /**
+   * Makes the start of a suspicious timer durable, fetches a body that was left behind, and puts in
+   * the secrets: last, so that they are as fresh as can be.
+   */
+  async function prepare(
+    timer: ClaimedTimer,
+    tellSecrets: (secrets: readonly string[]) => void,
+  ): Promise<SentRequest | AttemptErrorCode | undefined> {
     if (timer.lostInRow > 0 && !(await store.markStart(timer))) return undefined;
-    if (!timer.bodyDeferred) return timer.request;
-    const body = await store.fetchBody(timer);
-    return body === undefined ? undefined : { ...timer.request, body };
+    const body = timer.bodyDeferred ? await store.fetchBody(timer) : timer.request.body;
+    if (body === undefined) return undefined;
+    if (isSent(timer.request)) return { ...timer.request, body };
+    const resolved = await secrets.resolve(timer);
+    if (typeof resolved === 'string') return resolved;
+    tellSecrets(resolved.secrets);
+    return { ...resolved.request, body };
   }
 
   function settle(holding: Holding, outcome: Outcome): Promise<void> {
@@ -246,4 +268,13 @@ export function createAttempts(options: {
       });
     },
   };
+}
+
+/** A receiver may answer with what it was sent. */
+function withoutSecrets(outcome: Outcome, sent: readonly string[]): Outcome {
+  if (sent.length === 0 || outcome.kind !== 'attempted') return outcome;
+  const { attempt } = outcome;
+  if (attempt.response === undefined) return outcome;
+  const response = redactSample(attempt.response, secretTexts(sent));
+  return { ...outcome, attempt: { ...attempt, response } };
 }

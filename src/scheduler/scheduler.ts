@@ -13,6 +13,7 @@ import type { DatabaseClock } from './databaseClock.ts';
 import { createHoldings, type Holding, type HoldingPhase } from './holdings.ts';
 import type { Lanes } from './lanes.ts';
 import type { Lease } from './lease.ts';
+import type { SecretRequests } from './secretRequests.ts';
 
 type Fence = Pick<ClaimedTimer, 'id' | 'owner' | 'claim'>;
 
@@ -86,6 +87,7 @@ const releaseRetryMs = 500;
 export function createScheduler(options: {
   store: SchedulerStore;
   recorder: OutcomeRecorder;
+  secrets: SecretRequests;
   transport: Transport;
   lease: Lease;
   /** None: all timers may start. */

@@ -1,5 +1,7 @@
 import type { Due } from '../core/due.ts';
 import type { TimerId } from '../core/ids.ts';
+import type { SecretBox } from '../core/secretBox.ts';
+import { sealHeaders } from '../core/secretHeaders.ts';
 import type { TimerContent } from '../core/timer.ts';
 import { booleanArray, numberArray, textArray } from './arrayLiteral.ts';
 import { createBatcher, type Batcher } from './batcher.ts';
@@ -110,8 +112,10 @@ export interface TimerChanger {
 export function createTimerChanger(options: {
   database: Database;
   near?: Pick<NearTimers, 'committed'>;
+  /** Without: no timer has secret headers. */
+  box?: SecretBox | undefined;
 }): TimerChanger {
-  const { database, near } = options;
+  const { database, near, box } = options;
 
   function batcher(isWhole: boolean): Batcher<TimerChange, number | undefined> {
     return createBatcher({
@@ -137,8 +141,22 @@ export function createTimerChanger(options: {
   const moves = batcher(false);
   const replacements = batcher(true);
   return {
-    change: (change) => (change.content === null ? moves : replacements).add(change),
+    change: (change) =>
+      change.content === null
+        ? moves.add(change)
+        : replacements.add({ ...change, content: sealContent(change, change.content, box) }),
   };
+}
+
+/** Also what is under an older key: a rotation that has passed by would not see it again. */
+function sealContent(
+  { projectId, id }: TimerChange,
+  content: TimerContent,
+  box: SecretBox | undefined,
+): TimerContent {
+  const { request } = content;
+  const headers = sealHeaders(request.headers, { projectId, id }, box);
+  return headers === request.headers ? content : { ...content, request: { ...request, headers } };
 }
 
 function placesOf(changes: readonly TimerChange[]): unknown[] {

@@ -1,3 +1,4 @@
+import { SecretHeader, type TimerHeaders } from '../core/secretHeaders.ts';
 import type { NewTimer, TimerContent } from '../core/timer.ts';
 import { booleanArray, byteaArray, numberArray, textArray } from './arrayLiteral.ts';
 import type { Statement } from './database.ts';
@@ -14,6 +15,14 @@ interface Column<Timer = NewTimer> {
 }
 
 const json = (value: unknown) => (value === null ? null : JSON.stringify(value));
+
+/** @throws Error for a secret that is not encrypted: there it would be lost, and here it would be kept. */
+function headersJson(headers: TimerHeaders | null): string | null {
+  for (const name in headers) {
+    if (headers[name] instanceof SecretHeader) throw new Error('a secret header is not encrypted');
+  }
+  return json(headers);
+}
 
 /** Under which key a timer was asked for: kept apart from it. */
 const keyColumns: readonly Column[] = [
@@ -101,7 +110,7 @@ const otherContent: readonly Column<TimerContent>[] = [
     name: 'headers',
     type: 'jsonb',
     stored: true,
-    encode: (timers) => textArray(timers.map(({ request }) => json(request.headers))),
+    encode: (timers) => textArray(timers.map(({ request }) => headersJson(request.headers))),
   },
   {
     name: 'body',

@@ -1,4 +1,5 @@
 import { BelfryError } from '../core/errors.ts';
+import type { SecretBox } from '../core/secretBox.ts';
 import type { NewTimer, TimerContent } from '../core/timer.ts';
 import { createBatcher, type Batcher } from './batcher.ts';
 import { createStatementFor } from './createStatement.ts';
@@ -13,11 +14,13 @@ import { createTimerInserter, type CreatedTimer, type NearTimers } from './inser
 export function createTimerCreator(options: {
   database: Database;
   near?: NearTimers;
+  /** Without: no timer has secret headers. */
+  box?: SecretBox | undefined;
   /** For how long an idempotency key stands for its first request; a day by default. */
   idempotencyWindowMs?: number;
 }): Batcher<NewTimer, CreatedTimer> {
-  const { database, near, idempotencyWindowMs = 86_400_000 } = options;
-  const inserter = createTimerInserter({ database, near });
+  const { database, near, box, idempotencyWindowMs = 86_400_000 } = options;
+  const inserter = createTimerInserter({ database, near, box });
   const keys = createIdempotencyKeyStore(database);
 
   async function flush(timers: readonly NewTimer[]): Promise<(CreatedTimer | BelfryError)[]> {

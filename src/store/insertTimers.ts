@@ -1,5 +1,7 @@
-import type { ClaimedTimer, NewTimer } from '../core/timer.ts';
 import type { TimerId } from '../core/ids.ts';
+import type { SecretBox } from '../core/secretBox.ts';
+import { sealHeaders } from '../core/secretHeaders.ts';
+import type { ClaimedTimer, NewTimer } from '../core/timer.ts';
 import { numberArray } from './arrayLiteral.ts';
 import { bodyInlineMax, claimedBytes } from './claim.ts';
 import type { CreateStatement } from './createStatement.ts';
@@ -48,13 +50,16 @@ export interface TimerInserter {
 export function createTimerInserter(options: {
   database: Database;
   near: NearTimers | undefined;
+  /** Undefined where the service has no keys: then no timer comes with secret headers. */
+  box: SecretBox | undefined;
 }): TimerInserter {
-  const { database, near } = options;
+  const { database, near, box } = options;
   const stock = createIdStock(database);
 
   return {
-    async insert(create, timers, more = []) {
-      const ids = await stock.take(timers.length);
+    async insert(create, given, more = []) {
+      const ids = await stock.take(given.length);
+      const timers = sealTimers(given, ids, box);
       const reservation = near?.reserve(timers.length);
       let inserted: Inserted;
       try {
@@ -83,6 +88,20 @@ export function createTimerInserter(options: {
       return created;
     },
   };
+}
+
+/** Secret headers are encrypted for the timer that they belong to, whose id is known only here. */
+function sealTimers(
+  timers: readonly NewTimer[],
+  ids: readonly TimerId[],
+  box: SecretBox | undefined,
+): readonly NewTimer[] {
+  if (timers.every(({ request }) => request.headers === null)) return timers;
+  return timers.map((timer, index) => {
+    const { projectId, request } = timer;
+    const headers = sealHeaders(request.headers, { projectId, id: ids[index] ?? 0 }, box);
+    return headers === request.headers ? timer : { ...timer, request: { ...request, headers } };
+  });
 }
 
 interface Inserted {

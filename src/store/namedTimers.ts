@@ -1,4 +1,5 @@
 import { timerIdFromDatabase, type TimerId } from '../core/ids.ts';
+import type { SecretBox } from '../core/secretBox.ts';
 import type { NewTimer } from '../core/timer.ts';
 import { numberArray } from './arrayLiteral.ts';
 import { createBatcher } from './batcher.ts';
@@ -20,9 +21,14 @@ const findNamed = {
 };
 
 /** Timers by name, of which a project has one live timer at a time. */
-export function createNamedTimerStore(options: { database: Database; near?: NearTimers }) {
-  const { database, near } = options;
-  const inserter = createTimerInserter({ database, near });
+export function createNamedTimerStore(options: {
+  database: Database;
+  near?: NearTimers;
+  /** Without: no timer has secret headers. */
+  box?: SecretBox | undefined;
+}) {
+  const { database, near, box } = options;
+  const inserter = createTimerInserter({ database, near, box });
   const creates = createBatcher<NamedTimer, CreatedTimer | undefined>({
     name: 'creates by name',
     onLoss: 'fail',

@@ -1,6 +1,6 @@
-import type { Outcome } from '../core/attempt.ts';
+import type { AttemptErrorCode, Outcome } from '../core/attempt.ts';
 import type { TimerId } from '../core/ids.ts';
-import type { TimerRequest } from '../core/timer.ts';
+import type { SentRequest } from '../core/timer.ts';
 
 /** One attempt to be made, due now. */
 export interface Job {
@@ -8,7 +8,8 @@ export interface Job {
   readonly projectId: number;
   /** 1 for the first attempt. */
   readonly attempt: number;
-  readonly request: TimerRequest;
+  /** Where `prepare` is there: not whole, but with the origin of what that resolves with. */
+  readonly request: SentRequest;
   /** When it was due by the database's clock (Unix epoch). */
   readonly dueAtMs: number;
   /** Not started at or after this; null for never too late. */
@@ -17,9 +18,10 @@ export interface Job {
   readonly mayStart: () => boolean;
   /**
    * Called when a slot is won, where something is left to do before the start: resolves with the
-   * request as it is to be sent, or undefined when the timer is not ours any more.
+   * request as it is to be sent, undefined when the timer is not ours any more, or why the attempt has
+   * failed before anything could be sent.
    */
-  readonly prepare?: () => Promise<TimerRequest | undefined>;
+  readonly prepare?: () => Promise<SentRequest | AttemptErrorCode | undefined>;
   /** Called once, at the instant from which on the attempt counts as started. */
   readonly onStart: () => void;
 }

@@ -7,7 +7,7 @@ import { after, test } from 'node:test';
 import { firstToken } from '../../src/store/firstToken.ts';
 import { startTestApp } from '../support/app.ts';
 import { mainPath, runBelfry, shellEnvironment } from '../support/belfryProcess.ts';
-import { createTestDatabase } from '../support/database.ts';
+import { createTestDatabase, sql } from '../support/database.ts';
 import { eventually } from '../support/eventually.ts';
 
 const database = await createTestDatabase();
@@ -39,11 +39,13 @@ async function runWithInput(args: readonly string[], input: string) {
   const child = spawn(process.execPath, [mainPath, ...args], {
     env: { ...shellEnvironment(), XDG_CONFIG_HOME: home },
   });
+  let stdout = '';
+  child.stdout.setEncoding('utf8').on('data', (text: string) => (stdout += text));
   let stderr = '';
   child.stderr.setEncoding('utf8').on('data', (text: string) => (stderr += text));
   child.stdin.end(input);
   const code = await new Promise<number | null>((resolve) => child.once('close', resolve));
-  return { code, stderr };
+  return { code, stdout, stderr };
 }
 
 void test('a login keeps a token that was tried, in a file that nobody else may read', async () => {
@@ -105,6 +107,45 @@ void test('projects are made and tokens given, listed, rotated and revoked', asy
   );
   assert.equal(states.length, 2);
   assert.ok(states.includes(true));
+});
+
+void test('secrets are set from the standard input, listed without values, deleted and rotated', async () => {
+  const value = 'k3y of a test';
+  const set = await runWithInput(['secrets', 'set', 'stripe-key'], `${value}\n`);
+  assert.equal(set.code, 0, set.stderr);
+  assert.ok(!(set.stdout + set.stderr).includes(value));
+  const empty = await runWithInput(['secrets', 'set', 'stripe-key'], '');
+  assert.equal(empty.code, 2);
+  const lines = await runWithInput(['secrets', 'set', 'stripe-key'], 'two\nlines\n');
+  assert.equal(lines.code, 1, 'and not cut off at the first');
+  assert.match(lines.stderr, /^belfry: validation_failed: value must be/m);
+  assert.equal((await run(['secrets', 'set', 'stripe-key', value])).code, 2);
+
+  const listed = await json(['secrets', 'list']);
+  assert.deepEqual(
+    listed.map(({ name, key_id }) => [name, key_id]),
+    [['stripe-key', 'test']],
+  );
+  const create = ['timers', 'create', 'http://127.0.0.1:9/', '--in', '1h'];
+  const [timer] = await json([
+    ...create,
+    '--header',
+    'x-key: {{secret:stripe-key}}',
+    '--secret-header',
+    'x-mine: hidden-value',
+  ]);
+  const { code, stdout } = await run(['timers', 'get', String(timer?.['id'])]);
+  assert.equal(code, 0);
+  assert.ok(stdout.includes('{{secret:stripe-key}}') && stdout.includes('[secret]'), stdout);
+  assert.ok(!stdout.includes('hidden-value'));
+  await sql(database.database, `UPDATE belfry.timers SET headers = '{"cookie":"plain"}'`);
+  const [rotation] = await json(['secrets', 'rotate']);
+  assert.partialDeepStrictEqual(rotation, { done: true, changed: 1, left: 0, key_id: 'test' });
+
+  await json(['secrets', 'delete', 'stripe-key']);
+  assert.equal((await run(['secrets', 'delete', 'stripe-key'])).code, 1);
+  const refused = await run([...create, '--header', 'x-key: {{secret:stripe-key}}']);
+  assert.match(refused.stderr, /uses the secret "stripe-key", which the project does not have/);
 });
 
 void test('a file of tokens that others may read is not used, and a logout forgets', async () => {

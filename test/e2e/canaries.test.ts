@@ -1,22 +1,56 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { runBelfry, startBelfry } from '../support/belfryProcess.ts';
+import type { Database } from '../../src/store/database.ts';
 import { createTestDatabase, sql } from '../support/database.ts';
 import { eventually } from '../support/eventually.ts';
 import { startReceiver } from '../support/receiver.ts';
+import { secretKeysText } from '../support/secretKeys.ts';
 
 const canary = (what: string) => `canary-${what}-7f3a9c`;
 
-void test('what callers keep secret is in no log, no metric and no error, and of a token only its hash is kept', async () => {
+/** Neither as it is, nor as a dump writes bytes, nor in base64. */
+function assertHidden(where: string, text: string, secret: string): void {
+  const bytes = Buffer.from(secret);
+  const inBase64 = bytes.toString('base64').replaceAll('=', '').slice(0, -2);
+  for (const form of [secret, bytes.toString('hex'), inBase64]) {
+    assert.ok(!text.includes(form), `${secret} is in ${where}`);
+  }
+}
+
+/** All rows of all tables, as a dump has them, but for what is kept as it was given: body and URL. */
+async function dumpOf(database: Database): Promise<string> {
+  const tables = await sql<[string]>(
+    database,
+    `SELECT c.oid::regclass::text FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+     WHERE n.nspname = 'belfry' AND c.relkind = 'r' ORDER BY 1`,
+  );
+  assert.ok(tables.length > 12, `${tables.length} tables`);
+  const rows: string[] = [];
+  for (const [table] of tables) {
+    for (const [row] of await sql<[string]>(
+      database,
+      `SELECT (to_jsonb(t) - 'body' - 'url')::text FROM ${table} t`,
+    )) {
+      rows.push(`${table} ${row}`);
+    }
+  }
+  return rows.join('\n');
+}
+
+void test('what callers keep secret is in no log, no metric, no error and no dump, and of a token only its hash is kept', async () => {
   await using database = await createTestDatabase();
-  await using receiver = await startReceiver((res, { path }) => {
+  await using receiver = await startReceiver((res, { path, headers }) => {
     res.statusCode = path.includes('fails') ? 500 : 200;
-    res.end(canary('answer'));
+    res.setHeader('location', path);
+    res.end(`${canary('answer')} ${JSON.stringify(headers)} ${path}`);
   });
+  const keys = secretKeysText('canary');
   const environment = {
     DATABASE_URL: database.url,
     ALLOW_TARGETS: '127.0.0.1',
     LOG_LEVEL: 'debug',
+    SECRET_KEYS: keys,
     BROKER_CONNECTION: `amqp://u:${canary('password')}@127.0.0.1/`,
   };
   const given = await runBelfry(['admin', 'init', '--json'], environment);
@@ -24,9 +58,14 @@ void test('what callers keep secret is in no log, no metric and no error, and of
   await using belfry = await startBelfry({ command: 'serve', environment });
 
   const texts: string[] = [];
-  async function call(path: string, body?: unknown, authorization = `Bearer ${token}`) {
+  async function call(
+    path: string,
+    body?: unknown,
+    authorization = `Bearer ${token}`,
+    method = 'POST',
+  ) {
     const response = await fetch(`${belfry.url}${path}`, {
-      ...(body === undefined ? {} : { method: 'POST', body: JSON.stringify(body) }),
+      ...(body === undefined ? {} : { method, body: JSON.stringify(body) }),
       headers: { authorization },
     });
     const text = await response.text();
@@ -42,13 +81,24 @@ void test('what callers keep secret is in no log, no metric and no error, and of
     assert.equal((await call('/timers', undefined, authorization)).status, 401);
   }
   const timer = {
-    headers: { authorization: canary('header'), 'x-a': canary('header') },
+    headers: {
+      authorization: `Bearer ${canary('secretheader')}`,
+      'x-mine': canary('secretheader'),
+      'x-named': 'v={{secret:named}}',
+      'x-a': canary('header'),
+    },
+    secret_headers: ['x-mine'],
     body: canary('body'),
     metadata: canary('metadata'),
     append_id: false,
     retry: { max_attempts: 1 },
   };
-  const urls = ['works', 'fails'].map((path) => `${receiver.url}/${path}?q=${canary('query')}`);
+  const set = { value: canary('named') };
+  assert.equal((await call('/secrets/named', set, undefined, 'PUT')).status, 201);
+  assert.equal((await call('/secrets/Named', set, undefined, 'PUT')).status, 400);
+  const urls = ['works', 'fails'].map(
+    (path) => `${receiver.url}/${path}/{{secret:named}}?q=${canary('query')}`,
+  );
   // Nobody listens; no such name; not allowed; no such field; not JSON at all.
   urls.push(
     `http://127.0.0.1:9/?q=${canary('query')}`,
@@ -59,6 +109,19 @@ void test('what callers keep secret is in no log, no metric and no error, and of
   await call('/timers', { ...timer, url: urls[0], timeout: canary('body') });
   await call('/timers', { ...timer, url: urls[0], headers: { host: canary('header') } });
   await call('/timers', { ...timer, url: `ftp://x/?q=${canary('query')}` });
+  await call('/timers', { ...timer, url: urls[0], secret_headers: ['x-b'] });
+  await call('/timers', {
+    ...timer,
+    url: urls[0],
+    headers: { cookie: `${canary('secretheader')}{{secret:none}}` },
+  });
+  const waiting = await call('/timers', { ...timer, url: urls[0], delay: 3_600 });
+  assert.equal(waiting.status, 201);
+  const list = await call('/timers');
+  assert.match(list.text, /\[secret\]/);
+  for (const secret of [canary('secretheader'), canary('named')]) {
+    assertHidden('lists', list.text, secret);
+  }
   await eventually('all have ended', async () => {
     const [row] = await sql<[number]>(database.database, 'SELECT count(*) FROM belfry.history');
     return row?.[0] === urls.length;
@@ -68,10 +131,11 @@ void test('what callers keep secret is in no log, no metric and no error, and of
   belfry.signal('SIGTERM');
   await belfry.exited;
 
-  assert.ok(
-    receiver.arrivals.some(({ body }) => body === canary('body')),
-    'it was sent',
-  );
+  const [arrival] = receiver.arrivals;
+  assert.equal(arrival?.body, canary('body'), 'it was sent');
+  assert.equal(arrival.headers.authorization, `Bearer ${canary('secretheader')}`);
+  assert.equal(arrival.headers['x-named'], `v=${canary('named')}`);
+  assert.ok(arrival.path.includes(`/${canary('named')}?`), arrival.path);
   const logged = belfry.stdout() + belfry.stderr();
   assert.ok(logged.length > 1_000, logged);
   assert.ok(texts.length >= 7, `${texts.length} errors`);
@@ -84,9 +148,14 @@ void test('what callers keep secret is in no log, no metric and no error, and of
     assert.ok(!text.includes(token) && !text.includes(wrong), where);
     assert.ok(!text.includes(token.slice(21)), where);
   }
-  const [dump] = await sql<[string]>(
-    database.database,
-    `SELECT concat((SELECT jsonb_agg(t) FROM belfry.tokens t), (SELECT jsonb_agg(a) FROM belfry.audit_log a))`,
-  );
-  assert.ok(!(dump?.[0] ?? '').includes(token.slice(21)));
+  const dump = await dumpOf(database.database);
+  const answer = Buffer.from(canary('answer')).toString('hex');
+  assert.ok(dump.includes(answer) && dump.includes(canary('metadata')), 'it is whole');
+  assertHidden('a dump', dump, token.slice(21));
+  for (const secret of [canary('secretheader'), canary('named')]) {
+    assertHidden('a dump', dump, secret);
+  }
+  const key = keys.slice('canary:'.length, -1);
+  assertHidden('a dump', dump, key);
+  assertHidden('the log', logged, key);
 });

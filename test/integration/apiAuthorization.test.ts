@@ -50,6 +50,8 @@ async function tokenOf(scopes: readonly Scope[], more: object = {}) {
 async function projectWithTimer(name: string) {
   const { id: project } = await made('/projects', { name });
   const admin = await tokenOf(['admin'], { project });
+  const set = await call(admin.token, 'PUT', '/secrets/mine', { value: secret });
+  assert.equal(set.status, 201, set.text);
   const timer = await call(admin.token, 'PUT', `/timers/by-key/${name}`, {
     url: `http://127.0.0.1:9/${secret}`,
     hours: 1,
@@ -67,7 +69,8 @@ function pathOf(template: string, of: typeof one): string {
   const isProject = template.startsWith('/projects');
   return template
     .replace('{id}', isToken ? of.admin.id : String(isProject ? of.project : of.timer))
-    .replace('{key}', of.key);
+    .replace('{key}', of.key)
+    .replace('{name}', 'mine');
 }
 
 /** Bodies by which something would happen, were it allowed. */
@@ -80,6 +83,7 @@ const bodies: Readonly<Record<string, unknown>> = {
   retryTimers: { filter: { label: secret }, dry_run: true },
   createProject: { name: 'three' },
   purgeProject: { dry_run: true },
+  setSecret: { value: 'another' },
   createToken: { name: 'x', scopes: ['timers:read'] },
 };
 
@@ -89,7 +93,8 @@ async function everything(): Promise<unknown> {
     `SELECT (SELECT jsonb_agg(to_jsonb(t) - 'owner' - 'claim' ORDER BY id) FROM belfry.timers t)::text,
        (SELECT count(*) FROM belfry.history),
        (SELECT jsonb_agg(to_jsonb(t) - 'last_used_at' ORDER BY id) FROM belfry.tokens t)::text,
-       (SELECT count(*) FROM belfry.projects), (SELECT count(*) FROM belfry.lanes)`,
+       (SELECT count(*) FROM belfry.projects), (SELECT count(*) FROM belfry.lanes),
+       (SELECT jsonb_agg(s ORDER BY project_id, name) FROM belfry.secrets s)::text`,
   );
 }
 
@@ -205,6 +210,21 @@ test('what is of another project is as if it were not there', async () => {
     [one.project],
   );
   assert.deepEqual(after, before);
+
+  // The secrets of each are its own, also those of one name.
+  const uses = { url: 'http://127.0.0.1:9/{{secret:only-one}}', hours: 1 };
+  assert.equal(
+    (await call(one.admin.token, 'PUT', '/secrets/only-one', { value: secret })).status,
+    201,
+  );
+  assert.equal((await call(one.admin.token, 'POST', '/timers', uses)).status, 201);
+  assert.equal((await call(two.admin.token, 'POST', '/timers', uses)).status, 400);
+  const secrets = await call(two.admin.token, 'GET', '/secrets');
+  assert.deepEqual(
+    (secrets.body['secrets'] as { name: string }[]).map((each) => each.name),
+    ['mine'],
+  );
+  assert.equal((await call(two.admin.token, 'DELETE', '/secrets/only-one')).status, 404);
 
   // The same name and the same idempotency key mean another timer there.
   const put = await call(

@@ -72,7 +72,8 @@ test('method, headers and body are called with as they were given, and shown as 
     assert.equal(arrival?.body, sent);
     if ('json' in fields) assert.equal(arrival?.headers['content-type'], 'application/json');
     if (!('headers' in fields)) continue;
-    assert.deepEqual(done['headers'], headers);
+    assert.deepEqual(done['headers'], { ...headers, authorization: '[secret]' });
+    assert.deepEqual(done['secret_headers'], ['authorization']);
     assert.equal(arrival?.headers['authorization'], 'Bearer t');
     assert.equal(arrival?.headers['x-list'], '1, 2');
     assert.equal(arrival?.headers['user-agent'], 'mine');

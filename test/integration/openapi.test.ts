@@ -275,6 +275,19 @@ test('every documented status of every route is given by the real service, and n
   await call('DELETE', tokenPath, '{');
   await call('DELETE', tokenPath);
   await call('DELETE', '/tokens/0');
+  await call('PUT', '/secrets/a', { value: 'x' });
+  await call('PUT', '/secrets/a', { value: 'x' });
+  await call('PUT', '/secrets/a', {});
+  await call('PUT', '/secrets/a', large);
+  await call('GET', '/secrets');
+  await call('POST', '/secrets/rotate');
+  await call('POST', '/secrets/rotate', { cursor: 'x' });
+  await call('POST', '/secrets/rotate', large);
+  await call('DELETE', '/secrets/a', '{');
+  await call('DELETE', '/secrets/a', large);
+  await call('DELETE', '/secrets/a');
+  await call('DELETE', '/secrets/a');
+  await raw(`GET /secrets HTTP/1.1\r\n${noChunk}`);
   await call('POST', '/projects', { name: 'another' });
   await call('POST', '/projects', { name: 'another' });
   await call('POST', '/projects', {});
@@ -360,6 +373,10 @@ test('every documented status of every route is given by the real service, and n
     await call('GET', '/audit');
     await call('GET', '/projects');
     await call('POST', '/projects', { name: 'b' });
+    await call('GET', '/secrets');
+    await call('PUT', '/secrets/a', { value: 'x' });
+    await call('DELETE', '/secrets/a');
+    await call('POST', '/secrets/rotate');
     for (const operation of secured) seen.add(await pairFor(operation, newToken().text));
     await call('GET', '/ready');
   } finally {

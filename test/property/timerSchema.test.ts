@@ -25,6 +25,7 @@ const rules = {
     jitter: 0.2,
     ageMaxMs: null,
   },
+  canKeepSecrets: true,
   judgeTarget: () => undefined,
   nowMs: () => Date.UTC(2030, 0, 1),
 };

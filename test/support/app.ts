@@ -2,6 +2,7 @@ import { startApp, type App } from '../../src/app.ts';
 import { readConfig } from '../../src/config.ts';
 import { createLog } from '../../src/telemetry/log.ts';
 import { request } from './http.ts';
+import { secretKeysText } from './secretKeys.ts';
 
 /** The whole service in this process, on a real port and a given database. */
 export interface TestApp extends AsyncDisposable {
@@ -12,17 +13,22 @@ export interface TestApp extends AsyncDisposable {
   cancel(id: unknown): Promise<{ status: number; body: Record<string, unknown> }>;
 }
 
-/** Settings as the environment would give them; loopback targets are allowed unless set otherwise. */
+/**
+ * Settings as the environment would give them; loopback targets are allowed unless set otherwise, and
+ * there is a key for secrets unless SECRET_KEYS is `none`.
+ */
 export async function startTestApp(
   databaseUrl: string,
   environment: Record<string, string> = {},
 ): Promise<TestApp> {
+  const { SECRET_KEYS: keys = secretKeysText('test'), ...others } = environment;
   const config = readConfig('serve', {
     DATABASE_URL: databaseUrl,
     PORT: '0',
     ALLOW_TARGETS: 'localhost,127.0.0.0/8,::1',
     LOG_LEVEL: 'silent',
-    ...environment,
+    ...(keys === 'none' ? {} : { SECRET_KEYS: keys }),
+    ...others,
   });
   const log = await createLog({ level: config.logLevel, pretty: false });
   const app = await startApp(config, log);

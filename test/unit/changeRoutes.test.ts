@@ -13,7 +13,9 @@ test('a change that is made and cannot be read back is not answered as if nothin
     update: () => Promise.resolve({ kind: 'changed' }),
     fire: () => Promise.resolve({ kind: 'changed' }),
     retry: () => Promise.resolve({ kind: 'retried' }),
+    secrets: { missing: () => Promise.resolve([]) },
     rules: {
+      canKeepSecrets: true,
       judgeTarget: () => undefined,
       nowMs: Date.now,
       urlLengthMax: 200,

@@ -18,6 +18,7 @@ import type {
   ProjectBody,
   TokenBody,
 } from '../../src/api/schemas/token.ts';
+import type { RotationBody, SecretBody } from '../../src/api/schemas/secret.ts';
 import type { PatchTimerBody } from '../../src/api/schemas/timerChange.ts';
 import type { AttemptErrorCode, FailureCode } from '../../src/core/attempt.ts';
 import type { errorCatalogue } from '../../src/core/errors.ts';
@@ -72,6 +73,8 @@ test('what the client says of answers is what the schemas say', () => {
       Agrees<client.Token, Static<typeof TokenBody>>,
       Agrees<client.IssuedToken, Static<typeof IssuedTokenBody>>,
       Agrees<client.Project, Static<typeof ProjectBody>>,
+      Agrees<client.Secret, Static<typeof SecretBody>>,
+      Agrees<client.SecretRotation, Static<typeof RotationBody>>,
       Agrees<client.Caller, Static<typeof CallerBody>>,
       Agrees<client.AuditPage, Static<typeof AuditListBody>>,
     ]

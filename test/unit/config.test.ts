@@ -48,6 +48,7 @@ test('without any setting the defaults hold, and they are those of production', 
       requestRole: 'belfry_request',
       dataDir: '.belfry',
     },
+    secretKeys: undefined,
     delivery: {
       timeoutMs: 3_000,
       timeoutMaxMs: 900_000,
@@ -184,6 +185,8 @@ test('TLS to the database: its mode and authority go into both URLs, and the dri
   }
 });
 
+const key = Buffer.alloc(32, 7).toString('base64');
+
 const bad: Readonly<Record<keyof typeof settings, readonly string[]>> = {
   ROLES: ['', 'api,', 'worker', 'api;scheduler'],
   LOG_LEVEL: ['', 'verbose', 'info,debug'],
@@ -229,6 +232,7 @@ const bad: Readonly<Record<keyof typeof settings, readonly string[]>> = {
   CATCH_UP_RATE: ['', '0', '1000001', 'fast'],
   HISTORY_RETENTION: ['', '0', '86399', '30d', 'ever', 'Infinity', '3155760001'],
   FAILED_RETENTION: ['', '0', '86399', '-1', 'never', '1e6'],
+  SECRET_KEYS: ['', 'a', 'a:b', `A:${key}`, key, `a:${key}x`, `a:${key},a:${key}`, `:${key}`],
   BROKER_CONNECTION: [''],
 };
 
@@ -256,6 +260,7 @@ test('secrets are never shown', () => {
   for (const [name, value] of [
     ['DATABASE_URL', `mysql://me:${secret}@h/d`],
     ['DATABASE_DIRECT_URL', `mysql://me:${secret}@h/d`],
+    ['SECRET_KEYS', `a:${secret}`],
   ] as const) {
     const message = messageOf({ [name]: value });
     assert.ok(!message.includes(secret) && message.startsWith(name), message);
@@ -268,6 +273,7 @@ test('secrets are never shown', () => {
     'DATABASE_DIRECT_URL',
     'DATABASE_URL',
     'POSTGRES_PASSWORD',
+    'SECRET_KEYS',
   ]);
 });
 

@@ -177,3 +177,38 @@ test('other destinations do not wait for a slow one', () => {
     ['http://receiver.example', 'http://other.example'],
   );
 });
+
+test('a request that is prepared goes out as it was prepared, to the origin that was waited for', async () => {
+  const { deliver, sent } = setUp({ perDestination: 1 });
+  const { request } = claimedTimer({ id: 1 });
+  const prepared = { ...request, url: 'http://receiver.example/secret/', headers: { 'x-a': 'b' } };
+  deliver(1, { prepare: () => Promise.resolve(prepared) });
+  await new Promise(setImmediate);
+  assert.equal(sent[0]?.request.path, '/secret/1');
+  assert.ok(sent[0].request.headers.join().includes('x-a,b'));
+  sent[0].result({ kind: 'error', errorCode: 'timeout' });
+  sent[0].free();
+
+  const elsewhere = { ...request, url: 'http://other.example/' };
+  for (const [what, errorCode] of [
+    [elsewhere, 'request_invalid'],
+    ['secret_missing', 'secret_missing'],
+  ] as const) {
+    const { outcome, started } = deliver(2, { prepare: () => Promise.resolve(what) });
+    const { kind, ...rest } = await outcome;
+    assert.equal(kind, 'attempted');
+    assert.partialDeepStrictEqual(rest, { attempt: { errorCode, status: null } });
+    assert.equal(started.length, 1, 'it counts as an attempt');
+  }
+  assert.equal(sent.length, 1, 'nothing was sent, and the slot was given back');
+});
+
+test('an attempt that cannot be prepared is expired or given back before it is failed', async () => {
+  const { deliver, endLease } = setUp({ perDestination: 1 });
+  const prepare = () => Promise.resolve('secret_missing' as const);
+  const expired = await deliver(1, { prepare, expiresAtMs: 1 }).outcome;
+  assert.deepEqual(expired, { kind: 'not_started', reason: 'expired' });
+  endLease();
+  const ended = await deliver(1, { prepare }).outcome;
+  assert.deepEqual(ended, { kind: 'not_started', reason: 'lease_ended' });
+});

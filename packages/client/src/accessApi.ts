@@ -1,7 +1,15 @@
 import { answerJson } from './answerJson.ts';
 import { createProjectsApi, type ProjectsApi } from './projectsApi.ts';
 import type { Span } from './requests.ts';
-import type { AuditPage, Caller, IssuedToken, Scope, Token } from './responses.ts';
+import type {
+  AuditPage,
+  Caller,
+  IssuedToken,
+  Scope,
+  Secret,
+  SecretRotation,
+  Token,
+} from './responses.ts';
 import type { Call, CallOptions, Sender } from './sender.ts';
 
 export interface NewToken {
@@ -26,9 +34,27 @@ export interface TokensApi {
   rotate(id: string, options?: CallOptions & { readonly overlap?: Span }): Promise<IssuedToken>;
 }
 
+/** Named secrets of the project, which `{{secret:name}}` in timers stands for: for its admins. */
+export interface SecretsApi {
+  /** Creates or replaces. `value`: 1 to 8,192 characters; it is not shown again. */
+  set(name: string, value: string, options?: CallOptions): Promise<Secret>;
+  /** Without their values. */
+  list(options?: CallOptions): Promise<readonly Secret[]>;
+  delete(name: string, options?: CallOptions): Promise<Secret>;
+  /** Encrypts everything with the first key, step by step: for operators. Resolves with the sums. */
+  rotate(
+    options?: CallOptions & {
+      readonly onProgress?: (progress: SecretRotation) => void;
+      /** Of an earlier one, to go on from there. */
+      readonly cursor?: string;
+    },
+  ): Promise<SecretRotation>;
+}
+
 export interface AccessApi {
   readonly tokens: TokensApi;
   readonly projects: ProjectsApi;
+  readonly secrets: SecretsApi;
   /** Who did what, oldest first: of the project, or for operators of all. */
   audit(
     options?: CallOptions & {
@@ -47,6 +73,7 @@ export function createAccessApi(sender: Sender): AccessApi {
   async function ask<Body>(call: Call, options: CallOptions | undefined): Promise<Body> {
     return answerJson<Body>(await sender.send(call, options));
   }
+  const secretPath = (name: string) => `/secrets/${encodeURIComponent(name)}`;
   const pathOf = (id: string) => `/tokens/${encodeURIComponent(id)}`;
   // Sent again, what gives a token would do it twice.
   const once = { method: 'POST', isRepeatable: false } as const;
@@ -74,5 +101,35 @@ export function createAccessApi(sender: Sender): AccessApi {
       },
     },
     projects: createProjectsApi(sender),
+    secrets: {
+      set: (name, value, options) =>
+        ask(
+          { method: 'PUT', path: secretPath(name), isRepeatable: true, body: { value } },
+          options,
+        ),
+      async list(options) {
+        return (await ask<{ secrets: Secret[] }>({ ...read, path: '/secrets' }, options)).secrets;
+      },
+      delete: (name, options) =>
+        ask({ method: 'DELETE', path: secretPath(name), isRepeatable: true }, options),
+      async rotate({ onProgress, cursor: from, ...options } = {}) {
+        let cursor = from;
+        let examined = 0;
+        let changed = 0;
+        for (;;) {
+          const body = cursor === undefined ? {} : { cursor };
+          const step = await ask<SecretRotation>(
+            { method: 'POST', path: '/secrets/rotate', isRepeatable: true, body },
+            options,
+          );
+          examined += step.examined;
+          changed += step.changed;
+          const sums = { ...step, examined, changed };
+          onProgress?.(sums);
+          if (step.cursor === null) return sums;
+          ({ cursor } = step);
+        }
+      },
+    },
   };
 }

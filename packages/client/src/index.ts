@@ -7,8 +7,8 @@ export {
   type FieldProblem,
   type Problem,
 } from './errors.ts';
-export type { AccessApi, NewToken, TokensApi } from './accessApi.ts';
 export type { ProjectsApi } from './projectsApi.ts';
+export type { AccessApi, NewToken, SecretsApi, TokensApi } from './accessApi.ts';
 export type { BulkOptions, BulkPlan, BulkProgress, BulkResult } from './bulk.ts';
 export type { BatchOptions } from './batch.ts';
 export type { TimerList } from './list.ts';

@@ -70,6 +70,8 @@ interface TimerFields {
   readonly method?: HttpMethod;
   /** At most 50 values and 8 KiB. */
   readonly headers?: HeaderValues;
+  /** Those of `headers` that are kept encrypted and never shown; Authorization and its like always are. */
+  readonly secret_headers?: readonly string[];
   /** Whether the timer's id follows the path of the URL (and the query is dropped). Default true. */
   readonly append_id?: boolean;
   /** Bound of one attempt. Default: the service's WEBHOOK_TIMEOUT. */

@@ -30,6 +30,8 @@ export type AttemptErrorCode =
   | 'response_invalid'
   | 'target_not_allowed'
   | 'request_invalid'
+  | 'secret_missing'
+  | 'secret_unreadable'
   | 'lost'
   | (string & Record<never, never>);
 
@@ -100,7 +102,9 @@ interface TimerCore {
   readonly status: TimerStatus;
   readonly url: string;
   readonly method: HttpMethod;
+  /** `[secret]` in place of the values of secret ones. */
   readonly headers: Readonly<Record<string, string | readonly string[]>> | null;
+  readonly secret_headers: readonly string[];
   readonly append_id: boolean;
   /** Seconds for one attempt; null for the service's WEBHOOK_TIMEOUT. */
   readonly timeout: number | null;
@@ -239,4 +243,26 @@ export interface AuditPage {
   readonly entries: readonly AuditEntry[];
   /** `after` of the page behind; null at the end. */
   readonly next: number | null;
+}
+
+/** A named secret, without its value. */
+export interface Secret {
+  readonly name: string;
+  /** Of the key in SECRET_KEYS that it is encrypted with. */
+  readonly key_id: string;
+  readonly created_at: string;
+  readonly updated_at: string;
+}
+
+/** One step of a rotation, or all of them. */
+export interface SecretRotation {
+  readonly done: boolean;
+  readonly examined: number;
+  readonly changed: number;
+  /** Rows that are as they were: changed by others meanwhile, or not to be decrypted. */
+  readonly left: number;
+  readonly key_id: string;
+  /** Keys that nothing is encrypted with any more. */
+  readonly retired_key_ids: readonly string[];
+  readonly cursor: string | null;
 }

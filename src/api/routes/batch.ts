@@ -8,6 +8,7 @@ import { linesOf } from '../lines.ts';
 import { parseNewTimer, type CreateTimerFields, type NewTimerRules } from '../newTimer.ts';
 import { asBelfryError, validationError } from '../problem.ts';
 import { described } from '../openapi/operation.ts';
+import { admitSecrets, type KnownSecrets } from '../secretUses.ts';
 import { BatchBody, BatchResultsBody, LineOfResult, LineOfTimer } from '../schemas/batch.ts';
 import { fieldsOnly } from '../schemas/fieldsOnly.ts';
 import { NewTimerBody } from '../schemas/newTimer.ts';
@@ -19,6 +20,7 @@ import { headerOf } from './request.ts';
 export interface BatchService {
   create(timer: NewTimer): Promise<CreatedTimer>;
   readonly rules: NewTimerRules;
+  readonly secrets: KnownSecrets;
 }
 
 /** Media types of newline-delimited JSON: one timer a line. */
@@ -82,7 +84,7 @@ export function batchRoutes(
   );
 }
 
-function createFrom(req: FastifyRequest, { create, rules }: BatchService) {
+function createFrom(req: FastifyRequest, { create, rules, secrets }: BatchService) {
   const validate = req.compileValidationSchema(timerFields, 'body');
   const batchKey = headerOf(req.headers['idempotency-key']);
   return async (value: unknown, index: number) => {
@@ -91,6 +93,7 @@ function createFrom(req: FastifyRequest, { create, rules }: BatchService) {
       if (!validate(fields)) throw validationError(validate.errors ?? []);
       // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- the schema has just said so
       const timer = newTimer(fields as CreateTimerFields, keyOf(batchKey, index, fields));
+      await admitSecrets(timer, secrets);
       return createdTimerBody(timer, await create(timer));
     } catch (err) {
       const known = asBelfryError(err instanceof Error ? err : new Error(String(err)));

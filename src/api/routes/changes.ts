@@ -6,6 +6,7 @@ import type { TimerId } from '../../core/ids.ts';
 import type { Timer } from '../../core/timer.ts';
 import type { CreateTimerFields, NewTimerRules } from '../newTimer.ts';
 import { described } from '../openapi/operation.ts';
+import { assertSecretsKnown, type KnownSecrets } from '../secretUses.ts';
 import { TimerBody } from '../schemas/timer.ts';
 import { NothingBody, PatchTimerBody, RetryTimerBody } from '../schemas/timerChange.ts';
 import { parseTimerPatch } from '../timerPatch.ts';
@@ -26,6 +27,7 @@ export interface ChangeService {
   fire(projectId: number, id: TimerId): Promise<EditResult>;
   retry(projectId: number, id: TimerId, due: Due): Promise<RetryResult>;
   readonly rules: NewTimerRules;
+  readonly secrets: KnownSecrets;
 }
 
 const problems: readonly ErrorCode[] = [
@@ -44,7 +46,7 @@ const changed = {
 
 /** What is answered with 2xx is final: nothing of the timer as it was before starts any more. */
 export function changeRoutes(server: FastifyInstance, service: ChangeService): void {
-  const { rules } = service;
+  const { rules, secrets } = service;
 
   server.patch<{ Params: { id: string }; Body: CreateTimerFields }>(
     '/timers/:id',
@@ -61,6 +63,7 @@ export function changeRoutes(server: FastifyInstance, service: ChangeService): v
       answers: changed,
       problems: [
         ...problems,
+        'secrets_not_configured',
         'target_not_allowed',
         'too_late',
         'version_mismatch',
@@ -70,9 +73,11 @@ export function changeRoutes(server: FastifyInstance, service: ChangeService): v
     async (req, reply) => {
       const id = knownId(req.params.id);
       const ifVersion = parseIfMatch(headerOf(req.headers['if-match']));
-      const edit = parseTimerPatch(req.body, rules);
-      assertChanged(await service.update(req.principal.projectId, id, edit, ifVersion), id);
-      return answerChanged(reply, () => service.read(req.principal.projectId, id), id);
+      const { projectId } = req.principal;
+      const { edit, secretUses } = parseTimerPatch(req.body, rules);
+      await assertSecretsKnown(projectId, secretUses, secrets);
+      assertChanged(await service.update(projectId, id, edit, ifVersion), id);
+      return answerChanged(reply, () => service.read(projectId, id), id);
     },
   );
 

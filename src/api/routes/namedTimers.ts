@@ -4,6 +4,7 @@ import type { NewTimer, Timer } from '../../core/timer.ts';
 import { parseTimerKey } from '../../core/timerKey.ts';
 import { parseNewTimer, type CreateTimerFields, type NewTimerRules } from '../newTimer.ts';
 import { described } from '../openapi/operation.ts';
+import { admitSecrets, type KnownSecrets } from '../secretUses.ts';
 import { NewTimerBody } from '../schemas/newTimer.ts';
 import { CancelledTimerBody, PutTimerBody, TimerBody } from '../schemas/timer.ts';
 import type { CancelResult, PutResult } from '../../core/timerChange.ts';
@@ -17,6 +18,7 @@ export interface NamedTimerService {
   putByKey(timer: NewTimer, key: string): Promise<PutResult<{ readonly id: TimerId }>>;
   cancelByKey(projectId: number, key: string): Promise<CancelResult>;
   readonly rules: NewTimerRules;
+  readonly secrets: KnownSecrets;
 }
 
 interface ByKey {
@@ -52,6 +54,7 @@ export function namedTimerRoutes(server: FastifyInstance, service: NamedTimerSer
         'bad_request',
         'invalid_json',
         'validation_failed',
+        'secrets_not_configured',
         'target_not_allowed',
         'body_too_large',
         'store_unavailable',
@@ -63,6 +66,7 @@ export function namedTimerRoutes(server: FastifyInstance, service: NamedTimerSer
     async (req, reply) => {
       const key = parseTimerKey(req.params.key);
       const timer = parseNewTimer(req.principal.projectId, req.body, service.rules, null);
+      await admitSecrets(timer, service.secrets);
       const result = await service.putByKey(timer, key);
       if (result.kind === 'replaced') {
         return answerChanged(

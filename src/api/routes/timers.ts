@@ -5,6 +5,7 @@ import type { TimerId } from '../../core/ids.ts';
 import type { AttemptWithResponse, NewTimer, Timer } from '../../core/timer.ts';
 import { parseNewTimer, type CreateTimerFields, type NewTimerRules } from '../newTimer.ts';
 import { described, type Parameters } from '../openapi/operation.ts';
+import { admitSecrets, type KnownSecrets } from '../secretUses.ts';
 import { AttemptsBody } from '../schemas/attempt.ts';
 import { NewTimerBody } from '../schemas/newTimer.ts';
 import { CancelledTimerBody, CreatedTimerBody, TimerBody } from '../schemas/timer.ts';
@@ -27,6 +28,7 @@ export interface TimerService {
   cancel(projectId: number, id: TimerId): Promise<CancelResult>;
   /** What bounds a new timer. */
   readonly rules: NewTimerRules;
+  readonly secrets: KnownSecrets;
 }
 
 const createdHeaders: Parameters = {
@@ -53,6 +55,7 @@ export function timerRoutes(server: FastifyInstance, service: TimerService): voi
       },
       problems: [
         'validation_failed',
+        'secrets_not_configured',
         'invalid_json',
         'bad_request',
         'target_not_allowed',
@@ -66,6 +69,7 @@ export function timerRoutes(server: FastifyInstance, service: TimerService): voi
     async (req, reply) => {
       const key = parseIdempotencyKey(headerOf(req.headers['idempotency-key']), req.body);
       const timer = parseNewTimer(req.principal.projectId, req.body, service.rules, key);
+      await admitSecrets(timer, service.secrets);
       const created = await service.create(timer);
       if (created.isReplay) reply.header('idempotent-replayed', 'true');
       reply.code(201).header('location', `/timers/${created.id}`);

@@ -13,6 +13,8 @@ const errorCodes = [
   'response_invalid',
   'target_not_allowed',
   'request_invalid',
+  'secret_missing',
+  'secret_unreadable',
   'lost',
 ] as const satisfies readonly AttemptErrorCode[];
 
@@ -27,7 +29,7 @@ const attempt = {
   error_code: nullable(
     wordOf(errorCodes, {
       description:
-        'Why it failed; null when it succeeded. lost: its process died or lost its lease, whether the call was made is not known.',
+        'Why it failed; null when it succeeded. secret_missing: it names a secret that the project does not have; secret_unreadable: one that the service has no key for. lost: its process died or lost its lease, whether the call was made is not known.',
     }),
   ),
   lost: Type.Boolean({ description: 'Whether error_code is lost.' }),

@@ -3,6 +3,8 @@ import { labelLengthMax, labelsMax, metadataBytesMax } from '../../core/annotati
 import { horizonMs } from '../../core/due.ts';
 import { headerBytesMax, headerValuesMax } from '../../core/requestHeaders.ts';
 import { retriedMax } from '../../core/retryPolicy.ts';
+import { secretHeaderNames } from '../../core/secretHeaders.ts';
+import { secretUsesMax } from '../../core/secretTemplate.ts';
 import { httpMethods } from '../../core/timer.ts';
 import { atMostOne, retriedStatuses, span, wordOf } from './values.ts';
 
@@ -94,10 +96,16 @@ const requestFields = {
       Type.Union([headerValue, Type.Array(headerValue, { maxItems: headerValuesMax })]),
       {
         propertyNames: { pattern: "^[!#$%&'*+.^_`|~0-9A-Za-z-]+$" },
-        description: `Headers of the call: name → value, or a list of values for one that is sent several times. At most ${headerValuesMax} values and ${headerBytesMax} bytes in all; Latin-1 without controls. Refused, because Belfry sets them or they frame the message: connection, content-length, expect, host, http2-settings, keep-alive, te, trailer, transfer-encoding, upgrade, webhook-*, belfry-*, proxy-*.`,
+        description: `Headers of the call: name → value, or a list of values for one that is sent several times. At most ${headerValuesMax} values and ${headerBytesMax} bytes in all; Latin-1 without controls. Refused, because Belfry sets them or they frame the message: connection, content-length, expect, host, http2-settings, keep-alive, te, trailer, transfer-encoding, upgrade, webhook-*, belfry-*, proxy-*. A value may hold \`{{secret:name}}\`: the project's secret of that name, as it is at each attempt; at most ${secretUsesMax} in a timer.`,
         examples: [{ authorization: 'Bearer s3cret', 'x-trace': ['a', 'b'] }],
       },
     ),
+  ),
+  secret_headers: Type.Optional(
+    Type.Array(Type.String({ pattern: "^[!#$%&'*+.^_`|~0-9A-Za-z-]+$" }), {
+      description: `Those of \`headers\` whose values are secret: kept encrypted, and never shown. ${secretHeaderNames.join(', ')} always are.`,
+      examples: [['x-signing-key']],
+    }),
   ),
   body: Type.Optional(
     Type.String({ description: 'Body of the call as text, sent as UTF-8.', examples: ['hello'] }),
@@ -182,7 +190,7 @@ export const dueFields = {
 const url = Type.String({
   pattern: String.raw`^[Hh][Tt][Tt][Pp][Ss]?://[^/?#\\@\u0000-\u0020\u007f]+([/?#][^\\\u0000-\u0020\u007f]*)?$`,
   description:
-    'What is called: an absolute http or https URL with a host and without credentials, of at most MAX_URL_LENGTH (200) characters. Its host must be public unless the operator allowed it (ALLOW_TARGETS).',
+    'What is called: an absolute http or https URL with a host and without credentials, of at most MAX_URL_LENGTH (200) characters. Its host must be public unless the operator allowed it (ALLOW_TARGETS). Its path and query may hold `{{secret:name}}`, as headers may.',
   examples: ['https://example.com/hooks/trial-ended'],
 });
 

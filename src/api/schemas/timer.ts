@@ -92,9 +92,13 @@ const stateFields = {
   method: wordOf(httpMethods, { description: 'Method of the call.' }),
   headers: nullable(
     Type.Record(Type.String(), Type.Union([Type.String(), Type.Array(Type.String())]), {
-      description: 'Headers of the call by their names in lower case; null for none.',
+      description:
+        'Headers of the call by their names in lower case; null for none. The values of secret ones are not shown: `[secret]` stands in their place.',
     }),
   ),
+  secret_headers: Type.Array(Type.String(), {
+    description: 'Names of the headers that are secret.',
+  }),
   append_id: Type.Boolean({ description: 'Whether the id follows the path of url.' }),
   timeout: nullable(
     Type.Number({

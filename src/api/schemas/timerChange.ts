@@ -1,7 +1,8 @@
 import { Type } from 'typebox';
 import { dueFields, NewTimerBody } from './newTimer.ts';
 
-const { url, method, append_id, body_base64, json, ...clearable } = NewTimerBody.properties;
+const { url, method, append_id, body_base64, json, secret_headers, ...clearable } =
+  NewTimerBody.properties;
 const { hours, minutes, seconds, delay, due_at, ...others } = clearable;
 
 const orNull = <Schema extends Type.TSchema>(schema: Schema) =>
@@ -24,6 +25,7 @@ export const PatchTimerBody = Type.Object(
     json,
     body: orNull(others.body),
     headers: orNull(others.headers),
+    secret_headers,
     timeout: orNull(others.timeout),
     retry: orNull(others.retry),
     labels: orNull(others.labels),
@@ -35,7 +37,7 @@ export const PatchTimerBody = Type.Object(
     additionalProperties: false,
     minProperties: 1,
     description:
-      'What is to change; the rest stays. A new instant moves what expires along. Failures so far go on counting.',
+      'What is to change; the rest stays. `headers` are replaced as a whole: in place of a secret value that the timer has, `[secret]` leaves it as it is. A new instant moves what expires along. Failures so far go on counting.',
     examples: [{ delay: 'PT30M' }, { due_at: '2030-01-31T12:00:00Z', labels: ['moved'] }],
   },
 );

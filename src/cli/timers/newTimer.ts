@@ -16,6 +16,12 @@ export const newTimerOptions: readonly Option[] = [
   ...whenOptions,
   { name: 'method', takes: 'method', values: methods, about: 'POST unless given' },
   { name: 'header', takes: "'name: value'", isRepeatable: true, about: 'sent along' },
+  {
+    name: 'secret-header',
+    takes: "'name: value'",
+    isRepeatable: true,
+    about: 'the same, kept encrypted and never shown, as authorization always is',
+  },
   { name: 'body', takes: 'text', about: 'what is sent' },
   { name: 'body-file', takes: 'file', about: 'the same from a file, - for the standard input' },
   { name: 'json-body', takes: 'json', about: 'the same as JSON' },
@@ -30,7 +36,8 @@ export const newTimerOptions: readonly Option[] = [
 /** The timer that a URL and options describe. */
 export async function newTimerOf(url: string, given: Given): Promise<NewTimer> {
   const method = methods.find((name) => name === given.text('method'));
-  const headers = headersOf(given.texts('header'));
+  const secretLines = given.texts('secret-header');
+  const headers = headersOf([...given.texts('header'), ...secretLines]);
   const timeout = given.text('timeout');
   const expiresAfter = given.text('expires-after');
   const metadata = given.text('metadata');
@@ -40,6 +47,7 @@ export async function newTimerOf(url: string, given: Given): Promise<NewTimer> {
     ...(await bodyOf(given)),
     ...(method === undefined ? {} : { method }),
     ...(Object.keys(headers).length > 0 ? { headers } : {}),
+    ...(secretLines.length > 0 ? { secret_headers: Object.keys(headersOf(secretLines)) } : {}),
     ...(given.has('exact-url') ? { append_id: false } : {}),
     ...(timeout === undefined ? {} : { timeout: spanOf('timeout', timeout) }),
     ...retryOf(given),

@@ -1,10 +1,10 @@
 import type { TimerId } from '../../../src/core/ids.ts';
-import type { ClaimedTimer } from '../../../src/core/timer.ts';
+import type { ClaimedTimer, SentRequest } from '../../../src/core/timer.ts';
 
 /** A claimed timer; what a test does not care about is filled in. */
 export function claimedTimer(
-  over: Partial<Omit<ClaimedTimer, 'id'>> & { id: number },
-): ClaimedTimer {
+  over: Partial<Omit<ClaimedTimer, 'id' | 'request'>> & { id: number; request?: SentRequest },
+): ClaimedTimer & { readonly request: SentRequest } {
   return {
     projectId: 1,
     owner: 1,

@@ -207,6 +207,7 @@ export function schedulerWorld(
         return Promise.resolve('recorded');
       },
     },
+    secrets: { resolve: () => Promise.reject(new Error('no timer here has secrets')) },
     transport: {
       deliver: (job) =>
         new Promise((finish) => {
