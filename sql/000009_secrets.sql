@@ -4,8 +4,6 @@ CREATE TABLE belfry.secrets (
     project_id    bigint      NOT NULL REFERENCES belfry.projects (id),
     name          text        NOT NULL,
     box           text        NOT NULL,
-    -- What may be shown of it: the id of its key.
-    key_id        text        NOT NULL GENERATED ALWAYS AS (split_part(box, '.', 2)) STORED,
     created_at    timestamptz NOT NULL DEFAULT clock_timestamp(),
     updated_at    timestamptz NOT NULL DEFAULT clock_timestamp(),
     CONSTRAINT secrets_pkey PRIMARY KEY (project_id, name)

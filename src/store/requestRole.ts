@@ -14,8 +14,7 @@ const readable: Readonly<Record<string, readonly string[] | null>> = {
   lanes: null,
   processes: ['id', 'expires_at'],
   projects: null,
-  // But for the value.
-  secrets: ['project_id', 'name', 'key_id', 'created_at', 'updated_at'],
+  secrets: null,
   timer_labels: null,
   timers: null,
   // But for the hash.

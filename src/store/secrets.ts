@@ -1,5 +1,5 @@
 import type { Actor } from '../core/audit.ts';
-import type { SecretBox, SecretPlace } from '../core/secretBox.ts';
+import { keyIdOf, type SecretBox, type SecretPlace } from '../core/secretBox.ts';
 import { auditOf, auditValues } from './auditLog.ts';
 import type { Database } from './database.ts';
 
@@ -12,9 +12,9 @@ export interface StoredSecret {
   readonly updatedAtMs: number;
 }
 
-type SecretRow = readonly [name: string, keyId: string, createdAtMs: number, updatedAtMs: number];
+type SecretRow = readonly [name: string, box: string, createdAtMs: number, updatedAtMs: number];
 
-const columns = 's.name, s.key_id, s.created_at, s.updated_at';
+const columns = 's.name, s.box, s.created_at, s.updated_at';
 
 // Each by secrets_pkey. Created: whether this statement has made the row.
 const setSecret = {
@@ -71,8 +71,8 @@ export function createSecretStore(database: Database, box: SecretBox | undefined
       ]);
       const [row] = rows;
       if (row === undefined) throw new Error('a secret was set and no row came back');
-      const [rowName, keyId, createdAtMs, updatedAtMs, isNew] = row;
-      return { secret: secretOf([rowName, keyId, createdAtMs, updatedAtMs]), isNew };
+      const [rowName, record, createdAtMs, updatedAtMs, isNew] = row;
+      return { secret: secretOf([rowName, record, createdAtMs, updatedAtMs]), isNew };
     },
     async list(projectId: number): Promise<StoredSecret[]> {
       const rows = await database.inProject(projectId).query<SecretRow>(listSecrets, [projectId]);
@@ -105,6 +105,6 @@ export function secretPlace(projectId: number, name: string): SecretPlace {
   return { purpose: 'secret', projectId, row: [name] };
 }
 
-function secretOf([name, keyId, createdAtMs, updatedAtMs]: SecretRow): StoredSecret {
-  return { name, keyId, createdAtMs, updatedAtMs };
+function secretOf([name, record, createdAtMs, updatedAtMs]: SecretRow): StoredSecret {
+  return { name, keyId: keyIdOf(record) ?? '', createdAtMs, updatedAtMs };
 }
