@@ -193,13 +193,11 @@ async function start(
   });
   const lanes = createLanes({
     store: createLaneStore(database),
+    lookAheadMs: config.scheduler.lookAheadMs,
     nowMs: databaseClock.nowMs,
     monotonicMs: clock.monotonicMs,
     onClosed: () => scheduler.holdUp(),
-    onReleased(nextAtMs) {
-      scheduler.wake(nextAtMs);
-      wakeUps.tell(nextAtMs);
-    },
+    onReleased: (nextAtMs) => (scheduler.wake(nextAtMs), wakeUps.tell(nextAtMs)),
   });
   const scheduler = createScheduler({
     lanes,

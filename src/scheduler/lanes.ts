@@ -44,7 +44,7 @@ export interface Lanes {
   work(): Promise<void>;
 }
 
-/** Parked so long ahead: longer than the look-ahead, so that hardly any is claimed before. */
+/** Parked so long ahead of the look-ahead, so that hardly any is claimed before. */
 const parkAheadMs = 10_000;
 const parkEveryMs = 1_000;
 const parkRowsMax = 2_000;
@@ -56,6 +56,7 @@ const releaseRowsMax = 100;
 
 export function createLanes(options: {
   store: LaneStore;
+  lookAheadMs: number;
   /** A lower bound of the database's clock. */
   nowMs: () => number;
   monotonicMs: () => number;
@@ -64,7 +65,7 @@ export function createLanes(options: {
   /** Timers due then were let go, and nobody has claimed them. */
   onReleased: (nextAtMs: number) => void;
 }): Lanes {
-  const { store, nowMs, monotonicMs, onClosed, onReleased } = options;
+  const { store, lookAheadMs, nowMs, monotonicMs, onClosed, onReleased } = options;
   let atWork: readonly LaneAtWork[] = [];
   let closed: ReadonlyMap<number, number> = new Map();
   /** Of two looks that overlap, the one that began later counts. */
@@ -76,7 +77,7 @@ export function createLanes(options: {
     const nowAtMs = monotonicMs();
     if (nowAtMs - (parkedAtMs.get(lane) ?? -Infinity) < parkEveryMs) return;
     const endMs = nowAtMs + parkForMs;
-    while ((await store.parkNear(lane, parkAheadMs, parkRowsMax)) === parkRowsMax) {
+    while ((await store.parkNear(lane, lookAheadMs + parkAheadMs, parkRowsMax)) === parkRowsMax) {
       // The others have their turn; the next is soon.
       if (monotonicMs() >= endMs) return;
     }
