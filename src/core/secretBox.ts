@@ -63,7 +63,9 @@ export function createSecretBox(keys: readonly SecretKey[]): SecretBox {
       const [given, id = '', encoded = '', ...rest] = text.split('.');
       const key = byId.get(id);
       const record = Buffer.from(encoded, 'base64url');
-      const isRecord = given === version && rest.length === 0;
+      // The decoder takes other spellings of the same bytes as well.
+      const isExact = record.toString('base64url') === encoded;
+      const isRecord = given === version && rest.length === 0 && isExact;
       if (!isRecord || key === undefined || record.length < nonceBytes + tagBytes) return undefined;
       const decipher = createDecipheriv('aes-256-gcm', key, record.subarray(0, nonceBytes), {
         authTagLength: tagBytes,

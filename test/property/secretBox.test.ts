@@ -50,10 +50,7 @@ test('a record in which anything is changed is not opened, and never throws', ()
     fc.property(fc.nat(record.length - 1), fc.string({ minLength: 1, maxLength: 1 }), (at, by) => {
       fc.pre(record[at] !== by);
       const changed = record.slice(0, at) + by + record.slice(at + 1);
-      // The last character of base64url holds bits that say nothing.
-      const isSame = at === record.length - 1 && /[\w-]/.test(by);
-      const opened = box.open(where, changed);
-      assert.ok(opened === undefined || (isSame && opened === 'a value'), changed);
+      assert.equal(box.open(where, changed), undefined, changed);
     }),
   );
   fc.assert(fc.property(fc.string(), (junk) => assert.equal(box.open(where, junk), undefined)));
