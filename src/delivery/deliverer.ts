@@ -63,7 +63,8 @@ export function createDeliverer(options: {
   }
 
   function send({ job, finish, request, origin, path }: PreparedJob): void {
-    const free = () => destinations.release(origin);
+    let held = origin;
+    const free = () => destinations.release(held);
     const startedAtMs = toMicroseconds(nowMs());
     if (job.expiresAtMs !== null && startedAtMs >= job.expiresAtMs) {
       finish({ kind: 'not_started', reason: 'expired' });
@@ -87,11 +88,11 @@ export function createDeliverer(options: {
         status: result.kind === 'response' ? result.status : null,
         errorCode: result.errorCode,
       };
-      const response = result.kind === 'response' ? result.response : undefined;
-      finish({
-        kind: 'attempted',
-        attempt: response === undefined ? attempt : { ...attempt, response },
-      });
+      if (result.kind === 'response' && result.response !== undefined) {
+        finish({ kind: 'attempted', attempt: { ...attempt, response: result.response } });
+      } else if (result.kind === 'error' && result.detail !== undefined) {
+        finish({ kind: 'attempted', attempt: { ...attempt, detail: result.detail } });
+      } else finish({ kind: 'attempted', attempt });
     };
     const { method, body, headers, timeoutMs } = request;
     http.send(
@@ -108,6 +109,11 @@ export function createDeliverer(options: {
         body,
         timeoutMs: timeoutMs ?? options.timeoutDefaultMs,
         mayWrite: job.mayStart,
+        changeOrigin(next, startThere) {
+          free();
+          held = next;
+          destinations.acquire(next, startThere);
+        },
       },
       onResult,
       free,
