@@ -177,3 +177,21 @@ test('other destinations do not wait for a slow one', () => {
     ['http://receiver.example', 'http://other.example'],
   );
 });
+
+test('a redirect to another origin gives the slot of the first back and takes one of that', async () => {
+  const { deliver, sent, deliverer } = setUp({ perDestination: 1 });
+  const at = (url: string) => ({ request: { ...claimedTimer({ id: 1 }).request, url } });
+  void deliver(1, at('http://a.example/'));
+  void deliver(2, at('http://b.example/'));
+  void deliver(3, at('http://a.example/'));
+  assert.equal(sent.length, 2, 'one at a time');
+  let hopped = false;
+  sent[0]?.request.changeOrigin('http://b.example', () => (hopped = true));
+  assert.equal(sent.length, 3, 'the slot at a is free again');
+  assert.equal(hopped, false, 'the one at b is not');
+  sent[1]?.free();
+  assert.equal(hopped, true);
+  sent[0]?.free();
+  sent[2]?.free();
+  assert.equal(deliverer.active(), 0);
+});
