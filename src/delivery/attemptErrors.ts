@@ -39,7 +39,7 @@ const codes: Readonly<Record<string, AttemptErrorCode>> = {
 };
 
 const untrusted =
-  /^(?:UNABLE_TO_(?:GET|VERIFY)_|DEPTH_ZERO_SELF_SIGNED|SELF_SIGNED_|CERT_UNTRUSTED|CERT_REJECTED|INVALID_CA|CERT_REVOKED)/;
+  /^(?:UNABLE_TO_(?:GET|VERIFY)_|DEPTH_ZERO_SELF_SIGNED|SELF_SIGNED_|CERT_UNTRUSTED|CERT_REJECTED|CERT_SIGNATURE_FAILURE|INVALID_CA|CERT_REVOKED)/;
 
 /** Names a transport error for the record; what is not known is `connection_failed`. */
 export function attemptErrorCode(err: unknown): AttemptErrorCode {

@@ -128,11 +128,8 @@ test('T11: at another origin nothing arrives of what the owner of the timer gave
   });
   await using http = client({ allowRedirects: true });
   const secrets = ['authorization', 'cookie', 'webhook-signature', 'x-api-key', 'traceparent'];
-  const headers = [
-    ...['webhook-id', 'a_7', 'webhook-timestamp', '5', 'belfry-attempt', '1'],
-    ...['content-type', 'application/json', 'user-agent', 'Belfry/1'],
-    ...secrets.flatMap((name) => [name, 'secret']),
-  ];
+  const kept = ['webhook-id', 'a_7', 'content-type', 'application/json', 'user-agent', 'Belfry/1'];
+  const headers = kept.concat(secrets.flatMap((name) => [name, 'secret']));
   assert.deepEqual(await http.send(receiver.url, { headers, body: Buffer.from('{}') }), success);
   const [first, same, end] = receiver.arrivals;
   const [other] = target.arrivals;
