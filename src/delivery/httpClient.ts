@@ -1,7 +1,8 @@
 import type { IncomingHttpHeaders } from 'node:http';
-import { Agent, type buildConnector, type Dispatcher } from 'undici';
+import type { buildConnector, Dispatcher } from 'undici';
 import type { AttemptErrorCode, ResponseSample } from '../core/attempt.ts';
 import { attemptErrorCode, attemptErrorDetail } from './attemptErrors.ts';
+import { createOriginPools, type OriginPools } from './originPools.ts';
 import { nextHop, redirectsMax, type Hop } from './redirects.ts';
 import { ResponseSampler } from './responseSample.ts';
 
@@ -40,6 +41,8 @@ export interface HttpClient {
    * connection is free again, which may be later.
    */
   send(request: HttpRequest, onResult: (result: HttpResult) => void, onFree: () => void): void;
+  /** Origins of which something is kept: a request or a connection. */
+  origins(): number;
   close(): Promise<void>;
 }
 
@@ -63,23 +66,15 @@ export function createHttpClient(options: {
   allowRedirects: boolean;
 }): HttpClient {
   const { connect, connectionsPerOrigin, allowRedirects } = options;
-  const agent = new Agent({
-    connections: connectionsPerOrigin,
-    pipelining: 1,
-    allowH2: false,
-    maxHeaderSize: headBytesMax,
-    // The total deadline is ours: these two do not fire on a drip or on endless 1xx responses.
-    headersTimeout: 0,
-    bodyTimeout: 0,
-    connect,
-  });
+  const pools = createOriginPools({ connect, connectionsPerOrigin, headBytesMax });
   const followsMax = allowRedirects ? redirectsMax : 0;
 
   return {
     send(request, onResult, onFree) {
-      new Exchange({ agent, request, followsMax, onResult, onFree }).dispatch();
+      new Exchange({ pools, request, followsMax, onResult, onFree }).dispatch();
     },
-    close: () => agent.destroy(),
+    close: pools.destroy,
+    origins: pools.size,
   };
 }
 
@@ -91,7 +86,7 @@ export function createHttpClient(options: {
  * A class for its handlers, which are one set for all requests.
  */
 class Exchange implements Dispatcher.DispatchHandler {
-  readonly #agent: Agent;
+  readonly #pools: OriginPools;
   readonly #request: HttpRequest;
   readonly #onResult: (result: HttpResult) => void;
   readonly #onFree: () => void;
@@ -108,14 +103,14 @@ class Exchange implements Dispatcher.DispatchHandler {
   #sampler = new ResponseSampler();
 
   constructor(options: {
-    agent: Agent;
+    pools: OriginPools;
     request: HttpRequest;
     followsMax: number;
     onResult: (result: HttpResult) => void;
     onFree: () => void;
   }) {
     const { request } = options;
-    this.#agent = options.agent;
+    this.#pools = options.pools;
     this.#request = request;
     this.#hop = request;
     this.#followsLeft = options.followsMax;
@@ -125,8 +120,7 @@ class Exchange implements Dispatcher.DispatchHandler {
   }
 
   dispatch(): void {
-    const { origin, path, method, headers, body } = this.#hop;
-    this.#agent.dispatch({ origin, path, method, headers, body }, this);
+    this.#pools.dispatch(this.#hop, this);
   }
 
   timeOut(): void {
@@ -169,12 +163,14 @@ class Exchange implements Dispatcher.DispatchHandler {
   }
 
   onResponseEnd(): void {
+    this.#pools.ended(this.#hop.origin);
     if (this.#next !== undefined && !this.#settled) return this.#follow(this.#next);
     if (this.#status !== undefined) this.#settleByStatus(this.#status);
     this.#onFree();
   }
 
   onResponseError(_: Dispatcher.DispatchController, err: Error): void {
+    this.#pools.ended(this.#hop.origin);
     const detail = attemptErrorDetail(err);
     const failure = { kind: 'error', errorCode: attemptErrorCode(err) } as const;
     this.#settle(detail === undefined ? failure : { ...failure, detail });

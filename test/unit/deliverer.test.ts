@@ -22,6 +22,7 @@ function setUp(options: { perDestination?: number } = {}) {
   const deliverer = createDeliverer({
     http: {
       send: (request, result, free) => sent.push({ request, result, free }),
+      origins: () => 0,
       close: () => Promise.resolve(),
     },
     destinations: createDestinations({

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import type { Socket } from 'node:net';
 import { test } from 'node:test';
+import { eventually } from '../support/eventually.ts';
 import { client, failed, success } from './fakes/client.ts';
 import { startRawServer } from './fakes/rawServer.ts';
 
@@ -205,4 +206,27 @@ test('T27: with all connections busy, one more request ends by its own deadline'
   assert.deepEqual(await late, failed('timeout'));
   assert.ok(performance.now() - began < 5_000);
   for (const result of await Promise.all(busy)) assert.deepEqual(result, failed('timeout'));
+});
+
+test('of an origin nothing is kept once its connections are closed, however its requests ended', async () => {
+  await using silent = await startRawServer({});
+  await using closing = await startRawServer({
+    onRequest: (socket) => socket.end(`${head}connection: close\r\ncontent-length: 0\r\n\r\n`),
+  });
+  await using resetting = await startRawServer({
+    onRequest: (socket) => void socket.resetAndDestroy(),
+  });
+  await using dripping = await startRawServer({
+    onRequest: (socket) => void socket.write(`${head}content-length: 5\r\n\r\na`),
+  });
+  const gone = await startRawServer({});
+  await gone[Symbol.asyncDispose]();
+  await using http = client({ connectTimeoutMs: 300 });
+  for (const { origin } of [silent, closing, resetting, dripping, gone]) {
+    await Promise.all([1, 2, 3].map(() => http.send(origin, { timeoutMs: 200 })));
+  }
+  await http.send('http://10.0.0.1');
+  await http.send('http://no-such-host.invalid');
+  await http.send(silent.origin.replace('http:', 'https:'), { timeoutMs: 100 });
+  await eventually('all are forgotten', () => http.origins() === 0);
 });

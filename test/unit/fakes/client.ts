@@ -66,6 +66,7 @@ export function client(options: ConnectorOptions & { allowRedirects?: boolean } 
   return {
     kept: () => kept,
     detail: () => detail,
+    origins: http.origins,
     async send(origin: string, over: Partial<HttpRequest> = {}) {
       const freed = Promise.withResolvers<void>();
       let results = 0;
