@@ -66,8 +66,8 @@ void test('5,000 receivers at once that drip or say nothing: each attempt ends, 
     count: sizeOf('BELFRY_FAULT_RECEIVERS', 5_000),
     timeoutMs: 5_000,
     rounds: 2,
-    lateMsMax: 10_000,
-    grownMbMax: 350,
+    lateMsMax: 15_000,
+    grownMbMax: 450,
   }));
 
 function sizeOf(name: string, fallback: number): number {
