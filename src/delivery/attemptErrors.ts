@@ -8,6 +8,7 @@ const codes: Readonly<Record<string, AttemptErrorCode>> = {
   // As if the name led nowhere: see AnswerNotAllowed.
   BELFRY_ANSWER_NOT_ALLOWED: 'dns_failed',
   BELFRY_PROXY_FAILED: 'proxy_failed',
+  BELFRY_ANSWER_TOO_LONG: 'response_invalid',
   ENOTFOUND: 'dns_failed',
   ENODATA: 'dns_failed',
   ESERVFAIL: 'dns_failed',

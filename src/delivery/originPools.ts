@@ -1,4 +1,5 @@
 import { Pool, type buildConnector, type Dispatcher } from 'undici';
+import { withReadLimit } from './readLimit.ts';
 import type { Hop } from './redirects.ts';
 
 /**
@@ -27,7 +28,8 @@ export function createOriginPools(options: {
   connectionsPerOrigin: number;
   headBytesMax: number;
 }): OriginPools {
-  const { connect, connectionsPerOrigin, headBytesMax } = options;
+  const { connectionsPerOrigin, headBytesMax } = options;
+  const connect = withReadLimit(options.connect);
   const pools = new Map<string, OriginPool>();
 
   function create(origin: string): OriginPool {

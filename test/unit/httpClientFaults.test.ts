@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import type { Socket } from 'node:net';
 import { test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { eventually } from '../support/eventually.ts';
 import { client, failed, success } from './fakes/client.ts';
 import { startRawServer } from './fakes/rawServer.ts';
@@ -158,7 +159,7 @@ for (const [what, start, chunk] of [
   ['a chunk extension', `${head}transfer-encoding: chunked\r\n\r\n1;`, 'a'],
   ['blank lines before the response', '', '\r\n'],
 ] as const) {
-  test(`a flood of ${what} ends, by its size or by the deadline, and the connection with it`, async () => {
+  test(`a flood of ${what} ends by its size, long before the deadline`, async () => {
     await using server = await startRawServer({
       onRequest(socket) {
         socket.write(start);
@@ -166,11 +167,10 @@ for (const [what, start, chunk] of [
       },
     });
     await using http = client();
-    const began = performance.now();
-    const result = await http.send(server.origin, { timeoutMs: 1_000 });
-    assert.ok(performance.now() - began < 2_500);
+    const result = await http.send(server.origin, { timeoutMs: 20_000 });
     const isCut = result.kind === 'response' && result.status === 200;
     assert.ok(isCut || result.kind === 'error', JSON.stringify(result));
+    if (!isCut) assert.deepEqual(result, failed('response_invalid'));
     await server.closed();
   });
 }
@@ -206,6 +206,20 @@ test('T27: with all connections busy, one more request ends by its own deadline'
   assert.deepEqual(await late, failed('timeout'));
   assert.ok(performance.now() - began < 5_000);
   for (const result of await Promise.all(busy)) assert.deepEqual(result, failed('timeout'));
+});
+
+test('a connection may carry any number of answers, however much they are in all', async () => {
+  await using server = await startRawServer({
+    onRequest: (socket) =>
+      socket.write(`${head}content-length: 60000\r\n\r\n${'a'.repeat(60_000)}`),
+  });
+  await using http = client();
+  for (let n = 0; n < 40; n += 1) {
+    assert.deepEqual(await http.send(server.origin), success);
+    // Long enough now and then for what came in to be looked at.
+    if (n % 10 === 0) await sleep(60);
+  }
+  assert.equal(server.accepted(), 1);
 });
 
 test('of an origin nothing is kept once its connections are closed, however its requests ended', async () => {
