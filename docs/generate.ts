@@ -47,8 +47,8 @@ Settings come from the environment. They are checked at start: a bad one stops t
 code 2 and one line that names it, what it got and what it takes. A setting that is given wins over
 the defaults of either way to run, \`belfry serve\` (production) and \`belfry dev\` (for trying it
 out); where the two differ, both defaults are listed. Blanks around a value do not count. What is
-secret (DATABASE_URL, DATABASE_DIRECT_URL, POSTGRES_PASSWORD, SECRET_KEYS, BROKER_CONNECTION) may stand in a file
-instead: \`POSTGRES_PASSWORD_FILE=/run/secrets/password\`.
+secret (DATABASE_URL, DATABASE_DIRECT_URL, POSTGRES_PASSWORD, SECRET_KEYS, EGRESS_PROXY,
+BROKER_CONNECTION) may stand in a file instead: \`POSTGRES_PASSWORD_FILE=/run/secrets/password\`.
 
 ${groups.join('\n\n')}
 `;

@@ -7,6 +7,7 @@ import { createBulkTokens } from './core/bulkToken.ts';
 import { machineClock } from './core/clock.ts';
 import { visibleStatus } from './core/visibleStatus.ts';
 import { createAddressGuard } from './delivery/addressGuard.ts';
+import { createConnector } from './delivery/connector.ts';
 import { createDeliverer } from './delivery/deliverer.ts';
 import { createDestinations } from './delivery/destinations.ts';
 import { createHttpClient } from './delivery/httpClient.ts';
@@ -160,10 +161,7 @@ async function start(
   const idempotencyKeys = createIdempotencyKeyStore(database);
   const secretValues = createSecretValues({ store: secrets, clock });
   const metrics = createMetrics(() => scheduler.held());
-  const guard = createAddressGuard({
-    allowTargets: config.delivery.allowTargets,
-    appDomain: config.appDomain,
-  });
+  const guard = createAddressGuard({ ...config.delivery, appDomain: config.appDomain });
   const lease = createLease({
     store: createProcessStore(heartbeats),
     clock,
@@ -174,9 +172,13 @@ async function start(
     onHeld: () => scheduler.resume(),
   });
   const http = createHttpClient({
-    guard,
+    connect: createConnector({
+      ...config.delivery,
+      guard,
+      connectTimeoutMs: Math.min(config.delivery.timeoutMs, connectTimeoutMaxMs),
+      monotonicMs: clock.monotonicMs,
+    }),
     connectionsPerOrigin: config.delivery.destinationConcurrency,
-    connectTimeoutMs: Math.min(config.delivery.timeoutMs, connectTimeoutMaxMs),
     allowRedirects: config.delivery.allowRedirects,
   });
   undo.push(() => http.close());
@@ -391,7 +393,12 @@ async function start(
       cancelByKey: changes.cancelByKey,
       bulk,
       rules: {
-        judgeTarget: guard.judgeHost,
+        judgeTarget(url) {
+          const objection = guard.judgeUrl(url);
+          if (objection !== undefined)
+            log.info({ reason: objection.reason }, 'a target was refused');
+          return objection;
+        },
         nowMs,
         urlLengthMax: config.api.urlLengthMax,
         timeoutMaxMs: config.delivery.timeoutMaxMs,

@@ -5,7 +5,8 @@ import { withTls } from './core/databaseUrl.ts';
 import type { Retention } from './core/partitionPlan.ts';
 import type { RetryPolicy } from './core/retryPolicy.ts';
 import type { SecretKey } from './core/secretBox.ts';
-import type { AllowedTarget } from './core/settingParsers.ts';
+import type { EgressProxy, PortRange } from './core/egressSettings.ts';
+import type { TargetEntry } from './core/settingParsers.ts';
 import { settings, type Role, type Setting } from './settings.ts';
 
 /** How Belfry runs: `dev` is for trying it on one's own machine, `serve` is production. */
@@ -54,7 +55,13 @@ export interface Config {
     readonly timeoutMs: number;
     readonly timeoutMaxMs: number;
     readonly allowRedirects: boolean;
-    readonly allowTargets: readonly AllowedTarget[];
+    readonly allowTargets: readonly TargetEntry[];
+    readonly denyTargets: readonly TargetEntry[];
+    readonly nat64Prefix: string | undefined;
+    readonly allowPorts: readonly PortRange[] | undefined;
+    readonly httpsOnly: boolean;
+    readonly nameServers: readonly string[] | undefined;
+    readonly egressProxy: EgressProxy | undefined;
     readonly concurrency: number;
     readonly destinationConcurrency: number;
     readonly retry: RetryPolicy;
@@ -123,6 +130,12 @@ export function readConfig(
       timeoutMaxMs: Math.ceil(get('MAX_TIMEOUT') * 1_000),
       allowRedirects: get('ALLOW_REDIRECTS'),
       allowTargets: get('ALLOW_TARGETS'),
+      denyTargets: get('DENY_TARGETS'),
+      nat64Prefix: get('NAT64_PREFIX'),
+      allowPorts: get('ALLOW_PORTS'),
+      httpsOnly: get('HTTPS_ONLY'),
+      nameServers: get('DNS_SERVERS'),
+      egressProxy: get('EGRESS_PROXY'),
       concurrency: get('CONCURRENCY'),
       destinationConcurrency: get('DESTINATION_CONCURRENCY'),
       retry: {

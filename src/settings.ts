@@ -1,4 +1,5 @@
 import { logLevels } from './telemetry/log.ts';
+import * as egress from './core/egressSettings.ts';
 import * as take from './core/settingParsers.ts';
 import type { SettingParser } from './core/settingParsers.ts';
 
@@ -157,8 +158,35 @@ const deliverySettings = {
   ALLOW_TARGETS: setting(
     take.targetList,
     '',
-    'Hosts, host:port or CIDR ranges that deliveries may reach although they are not public: by default loopback, private, link-local and other special addresses are refused.',
+    'Hosts, host:port or CIDR ranges that deliveries may reach although they are not public: by default loopback, private, link-local and other special addresses are refused, and names of local networks (`db`, `x.internal`). Looked at before all else. A host that is named here is looked up as the machine does (hosts file, search domains), any other by DNS alone.',
     { devFallback: 'localhost,127.0.0.0/8,::1' },
+  ),
+  DENY_TARGETS: setting(
+    take.targetList,
+    '',
+    'Hosts, host:port or CIDR ranges that deliveries may not reach although they are public. ALLOW_TARGETS wins.',
+  ),
+  ALLOW_PORTS: optional(
+    egress.portList,
+    'Ports that deliveries may call, beside those of ALLOW_TARGETS. Unset: all but those at which something else than HTTP listens (25 and what else browsers do not call, 6379, 11211).',
+  ),
+  HTTPS_ONLY: setting(
+    take.trueOrFalse,
+    'false',
+    'Takes and calls https URLs only, also those of ALLOW_TARGETS and redirects.',
+  ),
+  NAT64_PREFIX: optional(
+    egress.nat64Prefix,
+    'Prefix of the NAT64 gateway that deliveries go through, where there is one. Addresses in it are judged as the IPv4 address in their last 32 bits; otherwise they are refused.',
+  ),
+  DNS_SERVERS: optional(
+    egress.nameServers,
+    'Name servers for the hosts of deliveries that ALLOW_TARGETS does not name. Unset: those of the machine.',
+  ),
+  EGRESS_PROXY: optional(
+    egress.egressProxy,
+    'HTTP proxy through which all deliveries go (CONNECT, for http and https targets alike). It looks names up and has to judge where they lead; here only what the URL says is judged. HTTP_PROXY and its like are not looked at.',
+    { secret: true },
   ),
   CONCURRENCY: setting(
     take.wholeNumber(1, 10_000),

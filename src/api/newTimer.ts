@@ -6,7 +6,7 @@ import { parseRequestBody, type BodyFields } from '../core/requestBody.ts';
 import { parseRequestHeaders } from '../core/requestHeaders.ts';
 import { parseRetryPolicy, type RetryPolicy } from '../core/retryPolicy.ts';
 import { checkSecretHeaders, markSecretHeaders } from '../core/secretHeaders.ts';
-import { parseTargetUrl } from '../core/target.ts';
+import { parseTargetUrl, type TargetObjection, type TargetParts } from '../core/target.ts';
 import { httpMethods, type HttpMethod, type NewTimer, type TimerRequest } from '../core/timer.ts';
 
 /** The body of a create request, its fields not looked at yet. */
@@ -31,7 +31,7 @@ export interface NewTimerRules {
   /** Whether secret headers can be kept encrypted. */
   readonly canKeepSecrets: boolean;
   /** Undefined when deliveries may go there, as far as can be told without a look-up. */
-  judgeTarget(host: string, port: number): string | undefined;
+  judgeTarget(url: TargetParts): TargetObjection | undefined;
   /** At most the database's clock, or the machine's before the first sample. */
   nowMs(): number;
 }
@@ -65,19 +65,24 @@ export function parseNewTimer(
   };
 }
 
+/** The same for every host that is refused: the reason is for the operator's log. */
+const objections: Readonly<Record<TargetObjection['rule'], string>> = {
+  scheme: 'must be an https URL (HTTPS_ONLY)',
+  port: 'must have a port that deliveries may call (ALLOW_PORTS)',
+  host: 'must have a host that deliveries may reach; an operator can allow it with ALLOW_TARGETS',
+};
+
 export function parseAllowedUrl(
   value: unknown,
   { urlLengthMax, judgeTarget }: NewTimerRules,
 ): string {
   const url = parseTargetUrl(value, urlLengthMax);
-  const port = Number(url.port) || (url.protocol === 'https:' ? 443 : 80);
-  const objection = judgeTarget(url.hostname, port);
+  const objection = judgeTarget(url);
   if (objection !== undefined) {
-    throw new BelfryError(
-      'target_not_allowed',
-      `url: ${objection}; an operator can allow it with ALLOW_TARGETS`,
-      { fields: [{ field: 'url', message: objection }] },
-    );
+    const message = objections[objection.rule];
+    throw new BelfryError('target_not_allowed', `url ${message}`, {
+      fields: [{ field: 'url', message }],
+    });
   }
   return String(value);
 }

@@ -5,12 +5,18 @@ import { isRetriedStatus, retryDelayMs, type RetryPolicy } from './retryPolicy.t
 /** Why an attempt got no HTTP response that counts. Part of the contract, like error codes. */
 export type AttemptErrorCode =
   | 'http_status'
+  | 'redirect'
   | 'timeout'
   | 'dns_failed'
   | 'connection_refused'
   | 'connection_failed'
   | 'connection_reset'
   | 'tls_failed'
+  | 'tls_expired'
+  | 'tls_untrusted'
+  | 'tls_wrong_name'
+  | 'tls_protocol'
+  | 'proxy_failed'
   | 'response_invalid'
   | 'target_not_allowed'
   | 'request_invalid'
@@ -31,6 +37,8 @@ export interface AttemptRecord {
   readonly errorCode: AttemptErrorCode | null;
   /** Left out when there was no response, or nothing of it to keep. */
   readonly response?: ResponseSample;
+  /** Why it failed, more precisely than callers may know: for the operator's log alone. */
+  readonly detail?: string;
 }
 
 /** What is kept of a response. */

@@ -14,12 +14,15 @@ const fieldValue = /^[\t\u0020-\u007e\u0080-\u00ff]*$/;
 
 /**
  * Names that are not a caller's to set: what frames the message or belongs to one connection
- * (RFC 9110 7.6.1, RFC 9112), what says where it goes, and what Belfry itself says.
+ * (RFC 9110 7.6.1, RFC 9112), what says where it goes or on whose behalf it came (receivers believe
+ * that of what stands before them), what no client sends any more, and what Belfry itself says.
  */
 const reservedNames = new Set([
   'connection',
   'content-length',
+  'cookie2',
   'expect',
+  'forwarded',
   'host',
   'http2-settings',
   'keep-alive',
@@ -27,8 +30,25 @@ const reservedNames = new Set([
   'trailer',
   'transfer-encoding',
   'upgrade',
+  'via',
+  'x-client-ip',
+  'x-cluster-client-ip',
+  'x-host',
+  'x-original-host',
+  'x-original-url',
+  'x-real-ip',
+  'x-rewrite-url',
+  'true-client-ip',
+  'cf-connecting-ip',
+  'x-forwarded',
 ]);
-const reservedPrefixes = ['webhook-', 'belfry-', 'proxy-'];
+const reservedPrefixes = ['webhook-', 'belfry-', 'proxy-', 'x-forwarded-'];
+
+/** CGI and its heirs take an underscore for a hyphen: `content_length` would become the other. */
+function isReserved(lowerName: string): boolean {
+  const name = lowerName.replaceAll('_', '-');
+  return reservedNames.has(name) || reservedPrefixes.some((prefix) => name.startsWith(prefix));
+}
 
 /**
  * Checks the `headers` of a timer: an object of name → text, or a list of texts for a header that is
@@ -48,8 +68,8 @@ export function parseRequestHeaders(value: unknown): RequestHeaders {
     const field = `headers.${name.slice(0, 80)}`;
     const lowerName = name.toLowerCase();
     if (!token.test(name)) throw invalidField(field, 'is not a header name');
-    if (reservedNames.has(lowerName) || reservedPrefixes.some((at) => lowerName.startsWith(at))) {
-      throw invalidField(field, 'is a header that Belfry sets itself');
+    if (isReserved(lowerName)) {
+      throw invalidField(field, 'is a header that callers may not set');
     }
     if (seen.has(lowerName)) throw invalidField(field, 'is given twice: use a list of values');
     seen.add(lowerName);

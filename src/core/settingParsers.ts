@@ -109,15 +109,18 @@ export const databaseHost: SettingParser<string> = {
   parse: (text) => (/^\/[^\0]*$/.test(text) ? text : hostName.parse(text)),
 };
 
-/** An entry of ALLOW_TARGETS: a host name or address, with or without a port, or a range. */
-export type AllowedTarget =
+/**
+ * An entry of ALLOW_TARGETS or DENY_TARGETS: a host name or address, with or without a port, or a
+ * range. `*.example.com` is every name below example.com.
+ */
+export type TargetEntry =
   | { readonly kind: 'host'; readonly host: string; readonly port: number | undefined }
   | { readonly kind: 'range'; readonly network: string; readonly prefix: number };
 
 /** Hosts, host:port and CIDR ranges, separated by commas; empty for none. */
-export const targetList: SettingParser<readonly AllowedTarget[]> = {
+export const targetList: SettingParser<readonly TargetEntry[]> = {
   takes:
-    'a comma-separated list of host names, addresses, host:port (IPv6 as [::1]:80) or CIDR ranges; empty for none',
+    'a comma-separated list of host names (*.example.com for all below it), addresses, host:port (IPv6 as [::1]:80) or CIDR ranges; empty for none',
   parse(text) {
     const entries = text
       .split(',')
@@ -128,7 +131,7 @@ export const targetList: SettingParser<readonly AllowedTarget[]> = {
   },
 };
 
-function parseTarget(text: string): AllowedTarget | undefined {
+function parseTarget(text: string): TargetEntry | undefined {
   const range = /^([0-9a-f.:]+)\/(\d{1,3})$/.exec(text);
   if (range !== null) {
     const [, network = '', prefixText = ''] = range;
@@ -142,7 +145,7 @@ function parseTarget(text: string): AllowedTarget | undefined {
   const host = bracketed ?? plain;
   const port = portText === undefined ? undefined : Number(portText);
   if (host === undefined || (port !== undefined && (port < 1 || port > 65_535))) return undefined;
-  return isIP(host) !== 0 || isHostName(host)
+  return isIP(host) !== 0 || isHostName(host.replace(/^\*\./, ''))
     ? { kind: 'host', host: canonical(host), port }
     : undefined;
 }

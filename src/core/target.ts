@@ -25,15 +25,41 @@ export function parseTargetUrl(value: unknown, lengthMax: number): URL {
   } catch {
     throw invalidField('url', takes);
   }
-  if (hasEmptyLabel(url.hostname) || url.port === '0') throw invalidField('url', takes);
+  if (!isHost(url.hostname) || url.port === '0') throw invalidField('url', takes);
   // Also where they are empty, which the parser would not show: "http://@host/".
   if (/^[^/]*\/\/[^/?#]*@/.test(value)) throw invalidField('url', 'must not carry credentials');
   return url;
 }
 
-/** Such a name cannot be looked up; one dot at the end, of a fully qualified name, may stand. */
-function hasEmptyLabel(hostname: string): boolean {
-  return hostname === '' || hostname.startsWith('.') || hostname.includes('..');
+/**
+ * An address, or a name that DNS can have (RFC 1035: labels of up to 63 characters, 253 in all; the
+ * underscore is common in real ones). The URL parser lets more through, such as "a=b.io". One dot at the end, of a fully qualified name, may stand.
+ */
+function isHost(hostname: string): boolean {
+  if (hostname.startsWith('[')) return true;
+  const name = hostname.endsWith('.') ? hostname.slice(0, -1) : hostname;
+  return name.length <= 253 && /^[a-z0-9_-]{1,63}(?:\.[a-z0-9_-]{1,63})*$/.test(name);
+}
+
+/** What is held against a target: which rule, and (for the operator's log) why. */
+export interface TargetObjection {
+  /** `scheme`: HTTPS_ONLY; `port`: ALLOW_PORTS; `host`: all about names and addresses. */
+  readonly rule: 'scheme' | 'port' | 'host';
+  readonly reason: string;
+}
+
+/** The parts of a URL that say where a connection goes. A `URL` has them. */
+export interface TargetParts {
+  /** With its colon: "https:". */
+  readonly protocol: string;
+  /** IPv6 in brackets or not. */
+  readonly hostname: string;
+  /** Empty for the scheme's own. */
+  readonly port: string;
+}
+
+export function portOf({ protocol, port }: TargetParts): number {
+  return Number(port) || (protocol === 'https:' ? 443 : 80);
 }
 
 /** Without its query, where signatures and keys are: a log goes further than the database. */

@@ -89,7 +89,8 @@ export function createDeliverer(options: {
 
   function send(preparedJob: PreparedJob): void {
     const { job, finish, request, origin, path } = preparedJob;
-    const free = () => destinations.release(origin);
+    let held = origin;
+    const free = () => destinations.release(held);
     const startedAtMs = toMicroseconds(nowMs());
     if (!hasStarted(preparedJob, startedAtMs)) return free();
     const sentAtMs = monotonicMs();
@@ -105,11 +106,11 @@ export function createDeliverer(options: {
         status: result.kind === 'response' ? result.status : null,
         errorCode: result.errorCode,
       };
-      const response = result.kind === 'response' ? result.response : undefined;
-      finish({
-        kind: 'attempted',
-        attempt: response === undefined ? attempt : { ...attempt, response },
-      });
+      if (result.kind === 'response' && result.response !== undefined) {
+        finish({ kind: 'attempted', attempt: { ...attempt, response: result.response } });
+      } else if (result.kind === 'error' && result.detail !== undefined) {
+        finish({ kind: 'attempted', attempt: { ...attempt, detail: result.detail } });
+      } else finish({ kind: 'attempted', attempt });
     };
     const { method, body, headers, timeoutMs } = request;
     http.send(
@@ -126,6 +127,11 @@ export function createDeliverer(options: {
         body,
         timeoutMs: timeoutMs ?? options.timeoutDefaultMs,
         mayWrite: job.mayStart,
+        changeOrigin(next, startThere) {
+          free();
+          held = next;
+          destinations.acquire(next, startThere);
+        },
       },
       onResult,
       free,

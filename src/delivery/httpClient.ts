@@ -1,24 +1,22 @@
-import { lookup } from 'node:dns/promises';
 import type { IncomingHttpHeaders } from 'node:http';
-import { isIP } from 'node:net';
-import { Agent, buildConnector, interceptors, type Dispatcher } from 'undici';
+import type { buildConnector, Dispatcher } from 'undici';
 import type { AttemptErrorCode, ResponseSample } from '../core/attempt.ts';
-import type { HttpMethod } from '../core/timer.ts';
-import type { AddressGuard } from './addressGuard.ts';
-import { attemptErrorCode } from './attemptErrors.ts';
+import { attemptErrorCode, attemptErrorDetail } from './attemptErrors.ts';
+import { createOriginPools, type OriginPools } from './originPools.ts';
+import { nextHop, redirectsMax, type Hop } from './redirects.ts';
 import { ResponseSampler } from './responseSample.ts';
 
-export interface HttpRequest {
-  readonly origin: string;
-  readonly path: string;
-  readonly method: HttpMethod;
-  /** Name, value, name, value, …; checked at creation. */
-  readonly headers: string[];
-  readonly body: Buffer | null;
+/** Its headers were checked at creation. */
+export interface HttpRequest extends Hop {
   /** For everything: connecting, sending, and the whole response. */
   readonly timeoutMs: number;
   /** Asked once more just before the request is written to the socket. */
   readonly mayWrite: () => boolean;
+  /**
+   * Called when a redirect leads to another origin: gives the slot of the one before back, and calls
+   * `start` once there is one of this, which is then what `onFree` frees.
+   */
+  readonly changeOrigin: (origin: string, start: () => void) => void;
 }
 
 export type HttpResult =
@@ -28,7 +26,12 @@ export type HttpResult =
       readonly errorCode: AttemptErrorCode | null;
       readonly response?: ResponseSample;
     }
-  | { readonly kind: 'error'; readonly errorCode: AttemptErrorCode }
+  | {
+      readonly kind: 'error';
+      readonly errorCode: AttemptErrorCode;
+      /** For the operator's log, not for callers. */
+      readonly detail?: string;
+    }
   /** `mayWrite` said no: nothing was sent. */
   | { readonly kind: 'not_written' };
 
@@ -38,13 +41,17 @@ export interface HttpClient {
    * connection is free again, which may be later.
    */
   send(request: HttpRequest, onResult: (result: HttpResult) => void, onFree: () => void): void;
+  /** Origins of which something is kept: a request or a connection. */
+  origins(): number;
   close(): Promise<void>;
 }
 
 /** Of a response no more than this is read; a longer one is cut off, its status counts. */
 export const responseBytesMax = 64 * 1024;
 
-const redirectsMax = 5;
+const headBytesMax = 16 * 1024;
+/** 1xx responses to one request: each costs little, a flood of them does not. */
+const informationalMax = 1_000;
 /** Node's timers take no more (24.8 days). */
 const timeoutMaxMs = 2 ** 31 - 1;
 
@@ -53,56 +60,67 @@ const timeoutMaxMs = 2 ** 31 - 1;
  * and a promise for a body that nobody reads (31 against 46 µs of CPU a request, 64 connections).
  */
 export function createHttpClient(options: {
-  guard: AddressGuard;
+  /** Makes connections, only where they may lead: see guardedConnector. */
+  connect: buildConnector.connector;
   connectionsPerOrigin: number;
-  connectTimeoutMs: number;
   allowRedirects: boolean;
 }): HttpClient {
-  const { guard, connectionsPerOrigin, connectTimeoutMs, allowRedirects } = options;
-  const agent = new Agent({
-    connections: connectionsPerOrigin,
-    pipelining: 1,
-    // The total deadline is ours: these two do not fire on a drip or on endless 1xx responses.
-    headersTimeout: 0,
-    bodyTimeout: 0,
-    connect: guardedConnector(guard, connectTimeoutMs),
-  });
-  const dispatcher: Dispatcher = allowRedirects
-    ? agent.compose(interceptors.redirect({ maxRedirections: redirectsMax }))
-    : agent;
+  const { connect, connectionsPerOrigin, allowRedirects } = options;
+  const pools = createOriginPools({ connect, connectionsPerOrigin, headBytesMax });
+  const followsMax = allowRedirects ? redirectsMax : 0;
 
   return {
     send(request, onResult, onFree) {
-      const { origin, path, method, headers, body } = request;
-      const exchange = new Exchange(request, onResult, onFree);
-      dispatcher.dispatch({ origin, path, method, headers, body }, exchange);
+      new Exchange({ pools, request, followsMax, onResult, onFree }).dispatch();
     },
-    close: () => agent.destroy(),
+    close: pools.destroy,
+    origins: pools.size,
   };
 }
 
 /**
- * One request and its response, under one deadline. Modes: waiting for a connection, written (the
- * request is on its way), settled (the result is told; the connection may still be busy).
+ * One request and its response, and those that redirects lead to, under one deadline. Modes: waiting
+ * for a connection, written (the request is on its way), settled (the result is told; the connection
+ * may still be busy).
  *
  * A class for its handlers, which are one set for all requests.
  */
 class Exchange implements Dispatcher.DispatchHandler {
-  readonly #mayWrite: () => boolean;
+  readonly #pools: OriginPools;
+  readonly #request: HttpRequest;
   readonly #onResult: (result: HttpResult) => void;
   readonly #onFree: () => void;
   readonly #deadline: NodeJS.Timeout;
+  #followsLeft: number;
+  #informationalLeft = informationalMax;
+  #hop: Hop;
+  /** Where the response under way leads, once its end has come. */
+  #next: Hop | undefined;
   #controller: Dispatcher.DispatchController | undefined;
   #settled = false;
   #written = false;
   #status: number | undefined;
-  readonly #sampler = new ResponseSampler();
+  #sampler = new ResponseSampler();
 
-  constructor(request: HttpRequest, onResult: (result: HttpResult) => void, onFree: () => void) {
-    this.#mayWrite = request.mayWrite;
-    this.#onResult = onResult;
-    this.#onFree = onFree;
+  constructor(options: {
+    pools: OriginPools;
+    request: HttpRequest;
+    followsMax: number;
+    onResult: (result: HttpResult) => void;
+    onFree: () => void;
+  }) {
+    const { request } = options;
+    this.#pools = options.pools;
+    this.#request = request;
+    this.#hop = request;
+    this.#followsLeft = options.followsMax;
+    this.#onResult = options.onResult;
+    this.#onFree = options.onFree;
     this.#deadline = setTimeout(endInTime, Math.min(request.timeoutMs, timeoutMaxMs), this);
+  }
+
+  dispatch(): void {
+    this.#pools.dispatch(this.#hop, this);
   }
 
   timeOut(): void {
@@ -114,19 +132,26 @@ class Exchange implements Dispatcher.DispatchHandler {
     this.#controller = started;
     // Connecting may have taken long: the deadline or the lease may have ended meanwhile. After a
     // redirect the attempt has long started and goes on.
-    if (!this.#settled && !this.#written && !this.#mayWrite())
+    if (!this.#settled && !this.#written && !this.#request.mayWrite())
       this.#settle({ kind: 'not_written' });
     if (this.#settled) started.abort(new Error('not written'));
     else this.#written = true;
   }
 
   onResponseStart(
-    _: Dispatcher.DispatchController,
+    responding: Dispatcher.DispatchController,
     code: number,
     headers: IncomingHttpHeaders,
   ): void {
-    if (code < 200) return;
+    if (code < 200) {
+      this.#informationalLeft -= 1;
+      if (this.#informationalLeft >= 0) return;
+      this.#settle({ kind: 'error', errorCode: 'response_invalid' });
+      responding.abort(new Error('more 1xx responses than are read'));
+      return;
+    }
     this.#status = code;
+    if (this.#followsLeft > 0) this.#next = nextHop(this.#hop, code, headers.location);
     this.#sampler.head(headers);
   }
 
@@ -138,18 +163,38 @@ class Exchange implements Dispatcher.DispatchHandler {
   }
 
   onResponseEnd(): void {
+    this.#pools.ended(this.#hop.origin);
+    if (this.#next !== undefined && !this.#settled) return this.#follow(this.#next);
     if (this.#status !== undefined) this.#settleByStatus(this.#status);
     this.#onFree();
   }
 
   onResponseError(_: Dispatcher.DispatchController, err: Error): void {
-    this.#settle({ kind: 'error', errorCode: attemptErrorCode(err) });
+    this.#pools.ended(this.#hop.origin);
+    const detail = attemptErrorDetail(err);
+    const failure = { kind: 'error', errorCode: attemptErrorCode(err) } as const;
+    this.#settle(detail === undefined ? failure : { ...failure, detail });
     this.#onFree();
   }
 
+  #follow(next: Hop): void {
+    const isSameOrigin = next.origin === this.#hop.origin;
+    this.#followsLeft -= 1;
+    this.#hop = next;
+    this.#next = undefined;
+    this.#controller = undefined;
+    this.#status = undefined;
+    this.#sampler = new ResponseSampler();
+    if (isSameOrigin) return this.dispatch();
+    this.#request.changeOrigin(next.origin, () => {
+      // It may have waited for its slot until the deadline.
+      if (this.#settled) this.#onFree();
+      else this.dispatch();
+    });
+  }
+
   #settleByStatus(status: number): void {
-    const isSuccess = status >= 200 && status < 300;
-    const errorCode = isSuccess ? null : 'http_status';
+    const errorCode = errorCodeOfStatus(status);
     const response = this.#sampler.sample();
     if (response === undefined) this.#settle({ kind: 'response', status, errorCode });
     else this.#settle({ kind: 'response', status, errorCode, response });
@@ -163,64 +208,11 @@ class Exchange implements Dispatcher.DispatchHandler {
   }
 }
 
+function errorCodeOfStatus(status: number): AttemptErrorCode | null {
+  if (status < 300) return null;
+  return status < 400 ? 'redirect' : 'http_status';
+}
+
 function endInTime(exchange: Exchange): void {
   exchange.timeOut();
-}
-
-/** An address or a name that the guard has refused. */
-export class TargetNotAllowed extends Error {
-  readonly code = 'BELFRY_TARGET_NOT_ALLOWED';
-}
-
-/**
- * Connects only where the guard allows: judges literals (no look-up is made for those), every
- * address of a name, and hands exactly those addresses to the connection, so that a second answer
- * of the name server has no say. The peer's address is judged once more when connected.
- */
-function guardedConnector(guard: AddressGuard, connectTimeoutMs: number): buildConnector.connector {
-  const direct = buildConnector({ timeout: connectTimeoutMs });
-
-  async function vetted(
-    host: string,
-    port: number,
-  ): Promise<{ address: string; family: number }[]> {
-    const addresses = await lookup(host, { all: true, order: 'verbatim' });
-    for (const { address } of addresses) {
-      const reason = guard.judgeAddress(host, port, address);
-      if (reason !== undefined) throw new TargetNotAllowed(`${host}: ${reason}`);
-    }
-    return addresses;
-  }
-
-  return (target, callback) => {
-    const host = target.hostname.replace(/^\[(.*)\]$/, '$1');
-    const port = Number(target.port) || (target.protocol === 'https:' ? 443 : 80);
-    const reason = guard.judgeHost(host, port);
-    if (reason !== undefined) {
-      callback(new TargetNotAllowed(reason), null);
-      return;
-    }
-    const checked: buildConnector.Callback = (...[err, socket]) => {
-      if (err !== null) return callback(err, null);
-      const peer = socket.remoteAddress;
-      const objection = peer === undefined ? undefined : guard.judgeAddress(host, port, peer);
-      if (objection === undefined) return callback(null, socket);
-      socket.destroy();
-      callback(new TargetNotAllowed(`${host}: ${objection}`), null);
-    };
-    if (isIP(host) !== 0) {
-      direct(target, checked);
-      return;
-    }
-    vetted(host, port).then(
-      (addresses) => {
-        const connect = buildConnector({
-          timeout: connectTimeoutMs,
-          lookup: (_host, _options, done) => done(null, addresses),
-        });
-        connect(target, checked);
-      },
-      (err: Error) => callback(err, null),
-    );
-  };
 }

@@ -243,6 +243,8 @@ export function createAttempts(options: {
         verdict: verdict.kind,
         status: attempt.status,
         errorCode: attempt.errorCode,
+        // Left out of the line when there is none.
+        detail: attempt.detail,
         latenessMs: attempt.latenessMs,
         durationMs: attempt.durationMs,
         url: loggedUrl(timer.request.url),

@@ -7,6 +7,7 @@ import { randomPauses, staleOutcome, wakesAfterTakeOver } from './pauses.ts';
 import { poisonTimer } from './poison.ts';
 import { postgresOutage } from './postgresOutage.ts';
 import { apiAndScheduler, sharedWork } from './processes.ts';
+import { slowReceivers } from './slowReceivers.ts';
 import { killAtEachStage } from './stages.ts';
 
 // One file, so that they run one after another: each wants the machine for itself. Sizes can be
@@ -66,6 +67,15 @@ void test('a timer that kills its process ends, its bystanders are delivered', (
 
 void test('bystanders that are due at the same instant are delivered too', (t) =>
   poisonTimer(t, { bystanders: 100, dueWithPoison: 50 }));
+
+void test('5,000 receivers at once that drip or say nothing: each attempt ends, memory is bounded', (t) =>
+  slowReceivers(t, {
+    count: sizeOf('BELFRY_FAULT_RECEIVERS', 5_000),
+    timeoutMs: 5_000,
+    rounds: 2,
+    lateMsMax: 15_000,
+    grownMbMax: 450,
+  }));
 
 function sizeOf(name: string, fallback: number): number {
   const text = process.env[name];

@@ -22,6 +22,7 @@ function setUp(options: { perDestination?: number } = {}) {
   const deliverer = createDeliverer({
     http: {
       send: (request, result, free) => sent.push({ request, result, free }),
+      origins: () => 0,
       close: () => Promise.resolve(),
     },
     destinations: createDestinations({
@@ -211,4 +212,22 @@ test('an attempt that cannot be prepared is expired or given back before it is f
   endLease();
   const ended = await deliver(1, { prepare }).outcome;
   assert.deepEqual(ended, { kind: 'not_started', reason: 'lease_ended' });
+});
+
+test('a redirect to another origin gives the slot of the first back and takes one of that', async () => {
+  const { deliver, sent, deliverer } = setUp({ perDestination: 1 });
+  const at = (url: string) => ({ request: { ...claimedTimer({ id: 1 }).request, url } });
+  void deliver(1, at('http://a.example/'));
+  void deliver(2, at('http://b.example/'));
+  void deliver(3, at('http://a.example/'));
+  assert.equal(sent.length, 2, 'one at a time');
+  let hopped = false;
+  sent[0]?.request.changeOrigin('http://b.example', () => (hopped = true));
+  assert.equal(sent.length, 3, 'the slot at a is free again');
+  assert.equal(hopped, false, 'the one at b is not');
+  sent[1]?.free();
+  assert.equal(hopped, true);
+  sent[0]?.free();
+  sent[2]?.free();
+  assert.equal(deliverer.active(), 0);
 });

@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { AddressGuard } from '../../src/delivery/addressGuard.ts';
+import { startDnsServer } from '../support/dnsServer.ts';
+import { eventually } from '../support/eventually.ts';
 import { startReceiver } from '../support/receiver.ts';
 import { allowing, client, failed, success } from './fakes/client.ts';
 import { startRawServer } from './fakes/rawServer.ts';
@@ -19,111 +21,152 @@ test('T1: literal addresses that are not allowed are never connected to, however
   assert.equal(server.accepted(), 0);
 });
 
-test('T5: a name with one refused address among its answers is not connected to at all', async () => {
+test('T2, T3, T4: nothing inside is connected to, by http or https, as address or by a name', async () => {
   await using server = await startRawServer({});
-  const judged: string[] = [];
-  const guard: AddressGuard = {
-    judgeHost: () => undefined,
-    judgeAddress(_host, _port, address) {
-      judged.push(address);
-      return 'refused by the test';
-    },
-  };
-  await using http = client({ guard });
-  assert.deepEqual(
-    await http.send(`http://localhost:${server.port}`),
-    failed('target_not_allowed'),
-  );
-  assert.ok(judged.length > 0 && judged.every((address) => ['127.0.0.1', '::1'].includes(address)));
+  await using dns = await startDnsServer({
+    'loop.evil.io': { a: ['127.0.0.1'] },
+    'loop6.evil.io': { aaaa: ['::1'] },
+    'mapped.evil.io': { aaaa: ['::ffff:127.0.0.1'] },
+    'alias.evil.io': { cname: 'loop.evil.io' },
+    'meta.evil.io': { a: ['169.254.169.254'] },
+    'nat.evil.io': { aaaa: ['64:ff9b::7f00:1'] },
+    'zero.evil.io': { a: ['0.0.0.0'] },
+  });
+  await using http = client({ guard: allowing(''), nameServer: dns.address });
+  const names = ['loop', 'loop6', 'mapped', 'alias', 'meta', 'nat', 'zero'];
+  for (const scheme of ['http', 'https']) {
+    for (const host of ['127.0.0.1', '[::ffff:7f00:1]', 'localhost']) {
+      const origin = `${scheme}://${host}:${server.port}`;
+      assert.deepEqual(await http.send(origin), failed('target_not_allowed'), origin);
+    }
+    for (const name of names) {
+      const origin = `${scheme}://${name}.evil.io:${server.port}`;
+      assert.deepEqual(await http.send(origin), failed('dns_failed'), origin);
+      assert.match(http.detail() ?? '', /is not a public address/);
+    }
+  }
   assert.equal(server.accepted(), 0);
+});
+
+test('T5: a name with one refused address among its answers is not connected to at all', async () => {
+  await using server = await startRawServer({ host: '127.0.0.2' });
+  await using inside = await startRawServer({});
+  await using dns = await startDnsServer({
+    'first.evil.io': { a: ['127.0.0.2', '127.0.0.1'] },
+    'last.evil.io': { a: ['127.0.0.1', '127.0.0.2'] },
+    'six.evil.io': { a: ['127.0.0.2'], aaaa: ['fd00::1'] },
+    'late.evil.io': { a: ['127.0.0.2'], aaaa: ['::1'], delayMs: 100 },
+  });
+  await using http = client({ guard: allowing('127.0.0.2/32'), nameServer: dns.address });
+  for (const name of ['first', 'last', 'six', 'late']) {
+    const origin = `http://${name}.evil.io:${server.port}`;
+    assert.deepEqual(await http.send(origin), failed('dns_failed'), name);
+  }
+  assert.equal(server.accepted() + inside.accepted(), 0);
+});
+
+test('T6: one look-up a connection, and the connection goes where that one said', async () => {
+  await using receiver = await startReceiver(undefined, { host: '127.0.0.2' });
+  await using dns = await startDnsServer({ 'rebind.evil.io': { a: ['127.0.0.2'] } });
+  await using http = client({ guard: allowing('127.0.0.2/32'), nameServer: dns.address });
+  const origin = `http://rebind.evil.io:${receiver.port}`;
+  assert.deepEqual(await http.send(origin), success);
+  assert.deepEqual(dns.questions.toSorted(), ['rebind.evil.io A', 'rebind.evil.io AAAA']);
+  assert.equal(receiver.arrivals[0]?.headers['host'], `rebind.evil.io:${receiver.port}`);
+});
+
+test('T7: an open connection is used on after its name has moved; the next one is judged anew', async () => {
+  let close = false;
+  await using server = await startRawServer({
+    host: '127.0.0.2',
+    onRequest: (socket) =>
+      socket.write(
+        `HTTP/1.1 200 OK\r\ncontent-length: 0\r\n${close ? 'connection: close\r\n' : ''}\r\n`,
+      ),
+  });
+  await using inside = await startRawServer({});
+  await using dns = await startDnsServer({ 'rebind.evil.io': { a: ['127.0.0.2'] } });
+  await using http = client({ guard: allowing('127.0.0.2/32'), nameServer: dns.address });
+  const origin = `http://rebind.evil.io:${server.port}`;
+  assert.deepEqual(await http.send(origin), success);
+  dns.set('rebind.evil.io', { a: ['127.0.0.1'] });
+  close = true;
+  assert.deepEqual(await http.send(origin), success, 'on the socket that was vetted');
+  await server.closed();
+  assert.deepEqual(await http.send(origin), failed('dns_failed'));
+  assert.equal(server.accepted(), 1);
+  assert.equal(inside.accepted(), 0);
+});
+
+test('to a caller, a name that leads inside is one that leads nowhere', async () => {
+  await using dns = await startDnsServer({
+    'inside.acme.io': { a: ['10.0.0.1'] },
+    'empty.acme.io': {},
+    'broken.acme.io': { rcode: 2 },
+    'refused.acme.io': { rcode: 5 },
+  });
+  await using http = client({ guard: allowing(''), nameServer: dns.address });
+  for (const name of ['inside', 'empty', 'broken', 'refused', 'missing']) {
+    assert.deepEqual(await http.send(`http://${name}.acme.io`), failed('dns_failed'), name);
+    assert.equal(http.kept(), undefined);
+  }
+});
+
+test('a name server that is silent for one family does not hold the other up for long', async () => {
+  await using receiver = await startReceiver(undefined, { host: '127.0.0.2' });
+  await using dns = await startDnsServer({
+    'half.acme.io': { a: ['127.0.0.2'], silent: ['AAAA'] },
+    'mute.acme.io': { silent: ['A', 'AAAA'] },
+  });
+  await using http = client({
+    guard: allowing('127.0.0.2/32'),
+    nameServer: dns.address,
+    connectTimeoutMs: 400,
+  });
+  assert.deepEqual(await http.send(`http://half.acme.io:${receiver.port}`), success);
+  assert.deepEqual(await http.send(`http://mute.acme.io:${receiver.port}`), failed('dns_failed'));
+});
+
+test('a hundred names that are never answered do not hold up one that is', async () => {
+  await using receiver = await startReceiver(undefined, { host: '127.0.0.2' });
+  const names = Array.from({ length: 100 }, (_, n) => `slow${n}.evil.io`);
+  await using dns = await startDnsServer({
+    'good.acme.io': { a: ['127.0.0.2'] },
+    ...Object.fromEntries(names.map((name) => [name, { silent: ['A', 'AAAA'] }])),
+  });
+  await using http = client({
+    guard: allowing('127.0.0.2/32'),
+    nameServer: dns.address,
+    connectTimeoutMs: 2_000,
+  });
+  const slow = names.map((name) => http.send(`http://${name}`));
+  await eventually('all are asked for', () =>
+    names.every((name) => dns.questions.includes(`${name} A`)),
+  );
+  const began = performance.now();
+  assert.deepEqual(await http.send(`http://good.acme.io:${receiver.port}`), success);
+  const tookMs = performance.now() - began;
+  assert.ok(tookMs < 1_500, `${tookMs} ms`);
+  for (const result of await Promise.all(slow)) assert.deepEqual(result, failed('dns_failed'));
+});
+
+test('a name that the operator has named is looked up as the machine does', async () => {
+  await using receiver = await startReceiver();
+  await using dns = await startDnsServer();
+  await using http = client({ guard: allowing('localhost'), nameServer: dns.address });
+  assert.deepEqual(await http.send(`http://localhost:${receiver.port}`), success);
+  assert.deepEqual(dns.questions, []);
 });
 
 test('the peer is judged once more when connected: nothing is written to one that is refused', async () => {
   await using server = await startRawServer({});
   const guard: AddressGuard = {
-    judgeHost: () => undefined,
+    judgeUrl: () => undefined,
     judgeAddress: (_host, _port, address) => `${address} is refused by the test`,
+    isNamed: () => false,
   };
   await using http = client({ guard });
   assert.deepEqual(await http.send(server.origin), failed('target_not_allowed'));
   await server.closed();
   assert.equal(server.received(), '');
-});
-
-test('T8: a redirect is not followed unless that is allowed; the attempt fails by its status', async () => {
-  await using target = await startRawServer({});
-  await using receiver = await startReceiver((res, { path }) => {
-    res.writeHead(Number(path.slice(1)), { location: `${target.origin}/` }).end();
-  });
-  await using http = client();
-  for (const status of [301, 302, 303, 307, 308]) {
-    const result = await http.send(receiver.url, { path: `/${status}` });
-    assert.deepEqual(result, { kind: 'response', status, errorCode: 'http_status' });
-  }
-  assert.equal(target.accepted(), 0);
-});
-
-test('an allowed redirect is followed with its method and body, and the last status counts', async () => {
-  await using target = await startReceiver();
-  await using receiver = await startReceiver((res) => {
-    res.writeHead(307, { location: `${target.url}/there?q=1` }).end();
-  });
-  await using http = client({ allowRedirects: true });
-  assert.deepEqual(await http.send(receiver.url, { body: Buffer.from('b') }), success);
-  assert.deepEqual(
-    target.arrivals.map(({ method, path, body }) => [method, path, body]),
-    [['POST', '/there?q=1', 'b']],
-  );
-  assert.equal(target.arrivals[0]?.headers['webhook-id'], 'a_7');
-});
-
-test('T9: a redirect to an address that is not allowed is not connected to', async () => {
-  await using target = await startRawServer({});
-  await using receiver = await startReceiver((res, { path }) => {
-    res.writeHead(308, { location: Buffer.from(path.slice(1), 'base64url').toString() }).end();
-  });
-  // Only the first hop is allowed: the other listens on the same address, at another port.
-  await using http = client({
-    guard: allowing(`127.0.0.1:${receiver.port}`),
-    allowRedirects: true,
-  });
-  for (const location of [
-    `http://127.0.0.1:${target.port}/`,
-    `https://127.0.0.1:${target.port}/`,
-    `http://localhost:${target.port}/`,
-    `http://[::1]:${target.port}/`,
-    'http://169.254.169.254/latest/meta-data/',
-    'http://[::ffff:10.0.0.1]/',
-  ]) {
-    const path = `/${Buffer.from(location).toString('base64url')}`;
-    assert.deepEqual(await http.send(receiver.url, { path }), failed('target_not_allowed'));
-  }
-  assert.equal(target.accepted(), 0);
-});
-
-test('T10: the sixth redirect is not followed', async () => {
-  await using receiver = await startReceiver((res, { path }) => {
-    res.writeHead(307, { location: `/${Number(path.slice(1)) + 1}` }).end();
-  });
-  await using http = client({ allowRedirects: true });
-  assert.deepEqual(await http.send(receiver.url, { path: '/0' }), {
-    kind: 'response',
-    status: 307,
-    errorCode: 'http_status',
-  });
-  assert.equal(receiver.arrivals.length, 6);
-});
-
-test('a redirect is followed to its end once the first request was sent, lease or not', async () => {
-  await using target = await startReceiver();
-  await using receiver = await startReceiver((res) => {
-    res.writeHead(307, { location: `${target.url}/` }).end();
-  });
-  await using http = client({ allowRedirects: true });
-  let asked = 0;
-  const result = await http.send(receiver.url, { mayWrite: () => (asked += 1) === 1 });
-  // To report that nothing was sent would have it sent twice.
-  assert.deepEqual(result, { kind: 'response', status: 200, errorCode: null });
-  assert.equal(receiver.arrivals.length, 1);
-  assert.equal(target.arrivals.length, 1);
 });

@@ -21,12 +21,18 @@ export type FailureCode =
 /** Why an attempt failed. A newer service may know more. */
 export type AttemptErrorCode =
   | 'http_status'
+  | 'redirect'
   | 'timeout'
   | 'dns_failed'
   | 'connection_refused'
   | 'connection_failed'
   | 'connection_reset'
   | 'tls_failed'
+  | 'tls_expired'
+  | 'tls_untrusted'
+  | 'tls_wrong_name'
+  | 'tls_protocol'
+  | 'proxy_failed'
   | 'response_invalid'
   | 'target_not_allowed'
   | 'request_invalid'

@@ -96,7 +96,7 @@ const requestFields = {
       Type.Union([headerValue, Type.Array(headerValue, { maxItems: headerValuesMax })]),
       {
         propertyNames: { pattern: "^[!#$%&'*+.^_`|~0-9A-Za-z-]+$" },
-        description: `Headers of the call: name → value, or a list of values for one that is sent several times. At most ${headerValuesMax} values and ${headerBytesMax} bytes in all; Latin-1 without controls. Refused, because Belfry sets them or they frame the message: connection, content-length, expect, host, http2-settings, keep-alive, te, trailer, transfer-encoding, upgrade, webhook-*, belfry-*, proxy-*. A value may hold \`{{secret:name}}\`: the project's secret of that name, as it is at each attempt; at most ${secretUsesMax} in a timer.`,
+        description: `Headers of the call: name → value, or a list of values for one that is sent several times. At most ${headerValuesMax} values and ${headerBytesMax} bytes in all; Latin-1 without controls. Refused, also with underscores for hyphens: what frames the message (connection, content-length, expect, host, http2-settings, keep-alive, te, trailer, transfer-encoding, upgrade), what says on whose behalf it came (forwarded, via, x-forwarded-*, x-real-ip and their like, proxy-*), cookie2, and what Belfry sets (webhook-*, belfry-*). A value may hold \`{{secret:name}}\`: the project's secret of that name, as it is at each attempt; at most ${secretUsesMax} in a timer.`,
         examples: [{ authorization: 'Bearer s3cret', 'x-trace': ['a', 'b'] }],
       },
     ),

@@ -1,7 +1,14 @@
 import assert from 'node:assert/strict';
+import type { buildConnector } from 'undici';
 import type { ResponseSample } from '../../../src/core/attempt.ts';
+import type { EgressProxy } from '../../../src/core/egressSettings.ts';
 import { targetList } from '../../../src/core/settingParsers.ts';
-import { createAddressGuard, type AddressGuard } from '../../../src/delivery/addressGuard.ts';
+import {
+  createAddressGuard,
+  type AddressGuard,
+  type TargetPolicy,
+} from '../../../src/delivery/addressGuard.ts';
+import { createConnector } from '../../../src/delivery/connector.ts';
 import {
   createHttpClient,
   type HttpRequest,
@@ -9,27 +16,57 @@ import {
 } from '../../../src/delivery/httpClient.ts';
 import { settled } from './time.ts';
 
-/** The operator's guard with these entries in ALLOW_TARGETS. */
-export function allowing(text: string): AddressGuard {
+/** The operator's guard with these entries in ALLOW_TARGETS, and what else is given. */
+export function allowing(text: string, policy: Partial<TargetPolicy> = {}): AddressGuard {
   const allowTargets = targetList.parse(text);
-  assert.ok(allowTargets !== undefined);
-  return createAddressGuard({ allowTargets, appDomain: undefined });
+  assert.ok(allowTargets !== undefined, `ALLOW_TARGETS takes ${text}`);
+  return createAddressGuard({
+    allowTargets,
+    denyTargets: [],
+    nat64Prefix: undefined,
+    allowPorts: undefined,
+    httpsOnly: false,
+    appDomain: undefined,
+    ...policy,
+  });
+}
+
+interface ConnectorOptions {
+  guard?: AddressGuard;
+  nameServer?: string;
+  egressProxy?: EgressProxy;
+  connectTimeoutMs?: number;
+}
+
+/** Connects as the service does, by the name servers given (or the machine's). */
+export function connector(options: ConnectorOptions = {}): buildConnector.connector {
+  const { guard = allowing('127.0.0.0/8'), nameServer, connectTimeoutMs = 10_000 } = options;
+  return createConnector({
+    guard,
+    egressProxy: options.egressProxy,
+    nameServers: nameServer === undefined ? undefined : [nameServer],
+    connectTimeoutMs,
+    monotonicMs: () => performance.now(),
+  });
 }
 
 /**
  * A client whose `send` is a promise that resolves when the connection is free again, with the result
- * but for what is kept of the response: `kept` has that of the last one.
+ * but for what is kept of the response and the detail for the log: `kept` and `detail` have those of
+ * the last one.
  */
-export function client(options: { guard?: AddressGuard; allowRedirects?: boolean } = {}) {
+export function client(options: ConnectorOptions & { allowRedirects?: boolean } = {}) {
   const http = createHttpClient({
-    guard: options.guard ?? allowing('127.0.0.0/8'),
+    connect: connector(options),
     connectionsPerOrigin: 2,
-    connectTimeoutMs: 10_000,
     allowRedirects: options.allowRedirects ?? false,
   });
   let kept: ResponseSample | undefined;
+  let detail: string | undefined;
   return {
     kept: () => kept,
+    detail: () => detail,
+    origins: http.origins,
     async send(origin: string, over: Partial<HttpRequest> = {}) {
       const freed = Promise.withResolvers<void>();
       let results = 0;
@@ -44,6 +81,7 @@ export function client(options: { guard?: AddressGuard; allowRedirects?: boolean
             // Long where it should not matter: a test that needs it to end says so.
             timeoutMs: 20_000,
             mayWrite: () => true,
+            changeOrigin: (_origin, start) => start(),
             ...over,
           },
           (value) => {
@@ -57,7 +95,9 @@ export function client(options: { guard?: AddressGuard; allowRedirects?: boolean
       // The client counts its connection as free at the end of this turn.
       await settled();
       assert.equal(results, 1, 'one result');
-      if (result.kind !== 'response') return result;
+      detail = result.kind === 'error' ? result.detail : undefined;
+      if (result.kind === 'error') return { kind: result.kind, errorCode: result.errorCode };
+      if (result.kind === 'not_written') return result;
       const { response, ...verdict } = result;
       kept = response;
       return verdict;
