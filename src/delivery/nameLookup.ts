@@ -27,7 +27,7 @@ const triesMax = 3;
 /**
  * Not getaddrinfo for strangers' names: it holds one of libuv's few threads until the name server has
  * answered, so that slow names stop every other look-up of the process. A name beside 40 that take
- * 2 s each: 40,064 ms by getaddrinfo, 1 ms so; docs/decisions/0006.
+ * 2 s each: 40,064 ms by getaddrinfo, 1 ms so; docs/decisions/0008.
  */
 export function createNameLookup(options: {
   /** Addresses, with a port or without; undefined for those of the machine. */
