@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import { createAuthenticator } from './api/authenticator.ts';
 import { createReadiness } from './api/readiness.ts';
 import { createServer } from './api/server.ts';
@@ -9,6 +10,10 @@ import { createAddressGuard } from './delivery/addressGuard.ts';
 import { createDeliverer } from './delivery/deliverer.ts';
 import { createDestinations } from './delivery/destinations.ts';
 import { createHttpClient } from './delivery/httpClient.ts';
+import { createAllowances } from './limits/allowances.ts';
+import { createQuotas } from './limits/quotas.ts';
+import { createTimerLimits } from './limits/timers.ts';
+import { createUsage } from './limits/usage.ts';
 import { createBulkChanges } from './scheduler/bulkChanges.ts';
 import { createChanger } from './scheduler/changer.ts';
 import { createChores } from './scheduler/chores.ts';
@@ -17,16 +22,18 @@ import { createLease } from './scheduler/lease.ts';
 import { createRetention } from './scheduler/retention.ts';
 import { createScheduler } from './scheduler/scheduler.ts';
 import { createTimerChanges } from './scheduler/timerChanges.ts';
+import { createAllowanceStore } from './store/allowances.ts';
 import { createAuditLog } from './store/auditLog.ts';
 import { createTimerCanceller } from './store/cancelTimers.ts';
 import { createTimerChanger } from './store/changeTimers.ts';
 import { claimedBytesMax, createClaimStore } from './store/claim.ts';
 import { createChoreLeaseStore } from './store/choreLease.ts';
-import { createTimerCreator } from './store/createTimers.ts';
+import { createTimerCreator, replayOf } from './store/createTimers.ts';
 import { createDatabase } from './store/database.ts';
 import { createGiveBackStore } from './store/giveBacks.ts';
 import { createIdempotencyKeyStore } from './store/idempotencyKeys.ts';
 import { isInitialised, readInstallation } from './store/installation.ts';
+import { createLimitStore } from './store/limits.ts';
 import { createListener, type Notice } from './store/listener.ts';
 import { createTimerPages } from './store/listPages.ts';
 import { listSettings } from './store/listStatements.ts';
@@ -38,6 +45,7 @@ import { createOutcomeRecorder } from './store/outcomes.ts';
 import { ensurePartitions } from './store/partitions.ts';
 import { createProcessStore } from './store/processes.ts';
 import { createProjectStore } from './store/projects.ts';
+import { createQuotaLedgerStore } from './store/quotaLedgers.ts';
 import { createTimerReader } from './store/readTimers.ts';
 import { createRetentionStore } from './store/retention.ts';
 import { createTimerReviver } from './store/retryTimers.ts';
@@ -141,6 +149,38 @@ async function start(
     const databaseMs = databaseClock.nowMs();
     return databaseMs === -Infinity ? clock.wallMs() : databaseMs;
   };
+  const tokens = createTokenStore(database);
+  const limitStore = createLimitStore(database);
+  const authenticator = createAuthenticator({
+    mode: auth === 'auto' && !isLoopback ? 'on' : auth,
+    store: {
+      prove: tokens.prove,
+      isInitialised: () => isInitialised(database),
+      limits: limitStore.read,
+    },
+    clock,
+  });
+  const ledgers = createQuotaLedgerStore({ database, countDatabase: listDatabase });
+  const quotas = createQuotas({
+    store: ledgers,
+    clock,
+    holder: randomUUID(),
+    onFailure: (err) => log.warn({ err }, 'the quotas could not be asked for'),
+  });
+  undo.push(() => quotas.stop());
+  const limits = createTimerLimits({
+    keeper: quotas,
+    quotasOf: authenticator.quotasOf,
+    rules: { nowMs, retryDefaults: config.delivery.retry },
+    replayOf: (timer) => replayOf(database, timer),
+  });
+  const allowanceStore = createAllowanceStore(database);
+  const allowances = createAllowances({
+    store: allowanceStore,
+    clock,
+    onFailure: (err) => log.warn({ err }, 'allowances could not be taken: each process for itself'),
+  });
+
   const processes = createProcessStore(database);
   const reader = createTimerReader(database);
   const giveBacks = createGiveBackStore(database);
@@ -182,7 +222,15 @@ async function start(
   });
   const scheduler = createScheduler({
     store: { ...createClaimStore(database), ...processes },
-    recorder: outcomes,
+    recorder: {
+      async add(recording) {
+        const recorded = await outcomes.add(recording);
+        if (recorded === 'recorded' && recording.verdict.kind !== 'retry') {
+          limits.ended(recording.timer.projectId);
+        }
+        return recorded;
+      },
+    },
     transport: deliverer,
     lease,
     clock,
@@ -214,15 +262,26 @@ async function start(
     near,
   });
   const named = createNamedTimerStore({ database, near });
+  const reviver = createTimerReviver({ database, near });
   const changes = createTimerChanges({
     changer,
     store: {
       read: reader.read,
-      cancel: cancels.add,
+      async cancel(wish) {
+        const isCancelled = await cancels.add(wish);
+        if (isCancelled) limits.ended(wish.projectId);
+        return isCancelled;
+      },
       change: createTimerChanger({ database, near }).change,
-      revive: createTimerReviver({ database, near }).add,
+      revive: (wish) => limits.add(wish.projectId, 'revive', () => reviver.add(wish), Boolean),
       find: named.find,
-      createNamed: named.create,
+      createNamed: (timer, from) =>
+        limits.add(
+          timer.projectId,
+          'create',
+          () => named.create(timer, from),
+          (created) => created !== undefined,
+        ),
     },
   });
 
@@ -266,13 +325,7 @@ async function start(
         });
   listener?.start();
   undo.push(() => listener?.stop());
-  const tokens = createTokenStore(database);
   const audit = createAuditLog(database);
-  const authenticator = createAuthenticator({
-    mode: auth === 'auto' && !isLoopback ? 'on' : auth,
-    store: { prove: tokens.prove, isInitialised: () => isInitialised(database) },
-    clock,
-  });
   const retention = createRetention({
     store: createRetentionStore(database),
     retention: config.retention,
@@ -307,6 +360,7 @@ async function start(
           if (used.length > 0) await tokens.markUsed(used);
         },
       },
+      { name: 'allowances', everyMs: 60_000, run: () => allowanceStore.forget() },
       { name: 'give-backs', everyMs: 60_000, run: () => giveBacks.forget() },
       // What a notification would have told, where none arrives.
       {
@@ -340,15 +394,27 @@ async function start(
 
   const server = createServer({
     authenticator,
+    rateKeeper: allowances,
+    limits: {
+      ...limitStore,
+      usage: createUsage({
+        store: {
+          limits: limitStore.read,
+          ledger: ledgers.read,
+          countLive: (projectId) => ledgers.countLive(projectId, Number.MAX_SAFE_INTEGER),
+        },
+        clock,
+      }),
+    },
     tokens: { projects: createProjectStore(database), tokens, audit },
     timers: {
       async create(timer) {
-        const created = await creates.add(timer);
+        const created = await limits.create(timer, creates.add, ({ isReplay }) => !isReplay);
         if (!created.isReplay) metrics.created.inc();
         return created;
       },
       async putByKey(timer, key) {
-        const result = await changes.putByKey(timer, key);
+        const result = await changes.putByKey(limits.within(timer), key);
         if (result.kind === 'created') metrics.created.inc();
         return result;
       },
@@ -361,7 +427,8 @@ async function start(
       attempts: reader.attempts,
       find: named.find,
       cancel: changes.cancel,
-      update: changes.update,
+      update: (projectId, id, edit, ifVersion) =>
+        changes.update(projectId, id, (timer) => limits.edited(timer, edit(timer)), ifVersion),
       fire: changes.fire,
       retry: changes.retry,
       cancelByKey: changes.cancelByKey,

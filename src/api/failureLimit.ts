@@ -1,3 +1,4 @@
+import type { FastifyReply } from 'fastify';
 import { isIPv6 } from 'node:net';
 import { BelfryError } from '../core/errors.ts';
 
@@ -5,6 +6,14 @@ import { BelfryError } from '../core/errors.ts';
 const failuresMax = 20;
 const windowMs = 10_000;
 const addressesMax = 10_000;
+
+/** The fields of rateLimit.ts on the answer to an address that has to wait. */
+export function showFailures(reply: FastifyReply, { code, retryAfterSeconds }: BelfryError): void {
+  if (code !== 'rate_limited' || retryAfterSeconds === undefined) return;
+  reply
+    .header('ratelimit-policy', `"address";q=${failuresMax};w=${windowMs / 1_000}`)
+    .header('ratelimit', `"address";r=0;t=${retryAfterSeconds}`);
+}
 
 /**
  * Counts failures by address. Forgets the oldest address beyond a number: a crowd of addresses can

@@ -4,10 +4,12 @@ import type { Logger } from '../telemetry/log.ts';
 import { authenticateRequests } from './authentication.ts';
 import type { Authenticator } from './authenticator.ts';
 import { asBelfryError, problemContentType, problemOf, retryAfterSeconds } from './problem.ts';
+import type { RateKeeper } from './rateLimit.ts';
 import type { DocumentedRoute } from './openapi/document.ts';
 import { batchRoutes, linesTypes } from './routes/batch.ts';
 import { auditRoutes, type AuditService } from './routes/audit.ts';
 import { bulkRoutes, type BulkService } from './routes/bulk.ts';
+import { limitRoutes, type LimitService } from './routes/limits.ts';
 import { listRoutes, type ListService } from './routes/lists.ts';
 import { operationRoutes, type Operations } from './routes/operations.ts';
 import { changeRoutes, type ChangeService } from './routes/changes.ts';
@@ -32,13 +34,16 @@ const requestTimeoutMs = 30_000;
 export function createServer(options: {
   timers: TimerService & ChangeService & NamedTimerService & ListService & BulkService;
   tokens: TokenService & AuditService;
+  limits: LimitService;
   operations: Operations;
   authenticator: Authenticator;
+  rateKeeper: RateKeeper;
   bodyBytesMax: number;
   batchBytesMax: number;
   log: Logger;
 }): FastifyInstance {
-  const { timers, tokens, operations, authenticator, bodyBytesMax, batchBytesMax, log } = options;
+  const { timers, tokens, limits, operations, authenticator, bodyBytesMax, batchBytesMax, log } =
+    options;
   const server = Fastify({
     bodyLimit: bodyBytesMax,
     requestTimeout: requestTimeoutMs,
@@ -96,7 +101,7 @@ export function createServer(options: {
     }
   });
 
-  authenticateRequests(server, authenticator);
+  authenticateRequests(server, authenticator, options.rateKeeper);
   server.addContentTypeParser([...linesTypes], (_req, stream, done) => done(null, stream));
 
   server.setErrorHandler((thrown: Error, req, reply) => {
@@ -126,6 +131,7 @@ export function createServer(options: {
   bulkRoutes(server, timers, tokens);
   batchRoutes(server, timers, { bodyBytesMax, batchBytesMax });
   tokenRoutes(server, tokens);
+  limitRoutes(server, limits, options.rateKeeper);
   auditRoutes(server, tokens);
   operationRoutes(server, operations);
   referenceRoutes(server, routes);

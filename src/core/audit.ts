@@ -17,6 +17,7 @@ export type AuditAction =
   | 'token.create'
   | 'token.revoke'
   | 'token.rotate'
+  | 'limits.set'
   | 'timers.cancel'
   | 'timers.retry';
 

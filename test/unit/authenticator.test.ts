@@ -6,13 +6,14 @@ import {
   type TokenProof,
 } from '../../src/api/authenticator.ts';
 import { BelfryError } from '../../src/core/errors.ts';
+import type { ProjectLimits } from '../../src/core/limits.ts';
 import { newToken } from '../../src/core/token.ts';
 
 /** An authenticator on a clock of its own, with a store that counts its look-ups. */
 function world(mode: AuthMode = 'on') {
   const clock = { nowMs: 0, monotonicMs: () => clock.nowMs };
   const proofs = new Map<string, TokenProof>();
-  const state = { lookUps: 0, isInitialised: false };
+  const state = { lookUps: 0, isInitialised: false, limits: {} as ProjectLimits };
   const authenticator = createAuthenticator({
     mode,
     clock,
@@ -22,6 +23,7 @@ function world(mode: AuthMode = 'on') {
         return Promise.resolve(proofs.get(id));
       },
       isInitialised: () => Promise.resolve(state.isInitialised),
+      limits: () => Promise.resolve(state.limits),
     },
   });
   function add(more: Partial<TokenProof> = {}) {
@@ -32,6 +34,8 @@ function world(mode: AuthMode = 'on') {
       name: 'n',
       scopes: ['admin'],
       endsInMs: null,
+      limits: null,
+      rate: null,
       ...more,
     });
     return { id, text };

@@ -6,8 +6,9 @@ export {
   type ErrorCode,
   type FieldProblem,
   type Problem,
+  type QuotaProblem,
 } from './errors.ts';
-export type { AccessApi, NewToken, ProjectsApi, TokensApi } from './accessApi.ts';
+export type { AccessApi, LimitsApi, NewToken, ProjectsApi, TokensApi } from './accessApi.ts';
 export type { BulkOptions, BulkPlan, BulkProgress, BulkResult } from './bulk.ts';
 export type { BatchOptions } from './batch.ts';
 export type { TimerList } from './list.ts';

@@ -53,6 +53,7 @@ export function namedTimerRoutes(server: FastifyInstance, service: NamedTimerSer
         'invalid_json',
         'validation_failed',
         'target_not_allowed',
+        'quota_exceeded',
         'body_too_large',
         'store_unavailable',
         'commit_unknown',
