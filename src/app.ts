@@ -1,4 +1,3 @@
-import { randomUUID } from 'node:crypto';
 import { createAuthenticator } from './api/authenticator.ts';
 import { createReadiness } from './api/readiness.ts';
 import { createServer } from './api/server.ts';
@@ -10,10 +9,7 @@ import { createAddressGuard } from './delivery/addressGuard.ts';
 import { createDeliverer } from './delivery/deliverer.ts';
 import { createDestinations } from './delivery/destinations.ts';
 import { createHttpClient } from './delivery/httpClient.ts';
-import { createAllowances } from './limits/allowances.ts';
-import { createQuotas } from './limits/quotas.ts';
-import { createTimerLimits } from './limits/timers.ts';
-import { createUsage } from './limits/usage.ts';
+import { createLimits } from './limits/limits.ts';
 import { createBulkChanges } from './scheduler/bulkChanges.ts';
 import { createChanger } from './scheduler/changer.ts';
 import { createChores } from './scheduler/chores.ts';
@@ -22,7 +18,7 @@ import { createLease } from './scheduler/lease.ts';
 import { createRetention } from './scheduler/retention.ts';
 import { createScheduler } from './scheduler/scheduler.ts';
 import { createTimerChanges } from './scheduler/timerChanges.ts';
-import { createAllowanceStore } from './store/allowances.ts';
+import { upkeep } from './scheduler/upkeep.ts';
 import { createAuditLog } from './store/auditLog.ts';
 import { createTimerCanceller } from './store/cancelTimers.ts';
 import { createTimerChanger } from './store/changeTimers.ts';
@@ -33,7 +29,7 @@ import { createDatabase } from './store/database.ts';
 import { createGiveBackStore } from './store/giveBacks.ts';
 import { createIdempotencyKeyStore } from './store/idempotencyKeys.ts';
 import { isInitialised, readInstallation } from './store/installation.ts';
-import { createLimitStore } from './store/limits.ts';
+import { createLimitStores } from './store/limitStores.ts';
 import { createListener, type Notice } from './store/listener.ts';
 import { createTimerPages } from './store/listPages.ts';
 import { listSettings } from './store/listStatements.ts';
@@ -45,7 +41,6 @@ import { createOutcomeRecorder } from './store/outcomes.ts';
 import { ensurePartitions } from './store/partitions.ts';
 import { createProcessStore } from './store/processes.ts';
 import { createProjectStore } from './store/projects.ts';
-import { createQuotaLedgerStore } from './store/quotaLedgers.ts';
 import { createTimerReader } from './store/readTimers.ts';
 import { createRetentionStore } from './store/retention.ts';
 import { createTimerReviver } from './store/retryTimers.ts';
@@ -150,36 +145,25 @@ async function start(
     return databaseMs === -Infinity ? clock.wallMs() : databaseMs;
   };
   const tokens = createTokenStore(database);
-  const limitStore = createLimitStore(database);
+  const limitStores = createLimitStores(database, listDatabase);
   const authenticator = createAuthenticator({
     mode: auth === 'auto' && !isLoopback ? 'on' : auth,
     store: {
       prove: tokens.prove,
       isInitialised: () => isInitialised(database),
-      limits: limitStore.read,
+      limits: limitStores.limits.read,
     },
     clock,
   });
-  const ledgers = createQuotaLedgerStore({ database, countDatabase: listDatabase });
-  const quotas = createQuotas({
-    store: ledgers,
+  const limits = createLimits({
+    stores: limitStores,
     clock,
-    holder: randomUUID(),
-    onFailure: (err) => log.warn({ err }, 'the quotas could not be asked for'),
-  });
-  undo.push(() => quotas.stop());
-  const limits = createTimerLimits({
-    keeper: quotas,
+    log,
     quotasOf: authenticator.quotasOf,
     rules: { nowMs, retryDefaults: config.delivery.retry },
     replayOf: (timer) => replayOf(database, timer),
   });
-  const allowanceStore = createAllowanceStore(database);
-  const allowances = createAllowances({
-    store: allowanceStore,
-    clock,
-    onFailure: (err) => log.warn({ err }, 'allowances could not be taken: each process for itself'),
-  });
+  undo.push(() => limits.stop());
 
   const processes = createProcessStore(database);
   const reader = createTimerReader(database);
@@ -222,15 +206,7 @@ async function start(
   });
   const scheduler = createScheduler({
     store: { ...createClaimStore(database), ...processes },
-    recorder: {
-      async add(recording) {
-        const recorded = await outcomes.add(recording);
-        if (recorded === 'recorded' && recording.verdict.kind !== 'retry') {
-          limits.ended(recording.timer.projectId);
-        }
-        return recorded;
-      },
-    },
+    recorder: limits.timers.recording(outcomes),
     transport: deliverer,
     lease,
     clock,
@@ -262,26 +238,17 @@ async function start(
     near,
   });
   const named = createNamedTimerStore({ database, near });
-  const reviver = createTimerReviver({ database, near });
   const changes = createTimerChanges({
     changer,
     store: {
       read: reader.read,
-      async cancel(wish) {
-        const isCancelled = await cancels.add(wish);
-        if (isCancelled) limits.ended(wish.projectId);
-        return isCancelled;
-      },
       change: createTimerChanger({ database, near }).change,
-      revive: (wish) => limits.add(wish.projectId, 'revive', () => reviver.add(wish), Boolean),
       find: named.find,
-      createNamed: (timer, from) =>
-        limits.add(
-          timer.projectId,
-          'create',
-          () => named.create(timer, from),
-          (created) => created !== undefined,
-        ),
+      ...limits.timers.counting({
+        cancel: cancels.add,
+        revive: createTimerReviver({ database, near }).add,
+        createNamed: named.create,
+      }),
     },
   });
 
@@ -333,42 +300,19 @@ async function start(
     log,
   });
   const chores = createChores({
-    chores: [
-      {
-        name: 'partitions',
-        everyMs: 600_000,
-        run: () => ensurePartitions(database, config.retention),
+    chores: upkeep({
+      partitions: () => ensurePartitions(database, config.retention),
+      retention: retention.run,
+      idempotencyKeys: () => idempotencyKeys.forget(config.api.idempotencyWindowMs),
+      auditChain: () => audit.extendChain(),
+      async tokensUsed() {
+        const used = authenticator.takeUsed();
+        if (used.length > 0) await tokens.markUsed(used);
       },
-      {
-        name: 'retention',
-        everyMs: 60_000,
-        firstAfterMs: 2_000,
-        lease: true,
-        run: retention.run,
-      },
-      {
-        name: 'idempotency-keys',
-        everyMs: 60_000,
-        run: () => idempotencyKeys.forget(config.api.idempotencyWindowMs),
-      },
-      { name: 'audit-chain', everyMs: 2_000, lease: true, run: () => audit.extendChain() },
-      {
-        name: 'tokens-used',
-        everyMs: 30_000,
-        async run() {
-          const used = authenticator.takeUsed();
-          if (used.length > 0) await tokens.markUsed(used);
-        },
-      },
-      { name: 'allowances', everyMs: 60_000, run: () => allowanceStore.forget() },
-      { name: 'give-backs', everyMs: 60_000, run: () => giveBacks.forget() },
-      // What a notification would have told, where none arrives.
-      {
-        name: 'requests',
-        everyMs: 250,
-        run: () => (listener?.connected() === true ? Promise.resolve() : answerRequests()),
-      },
-    ],
+      allowances: () => limitStores.allowances.forget(),
+      giveBacks: () => giveBacks.forget(),
+      requests: () => (listener?.connected() === true ? Promise.resolve() : answerRequests()),
+    }),
     leases: createChoreLeaseStore(database),
     leaseTtlMs: statementTimeoutMs + choreLeaseMarginMs,
     log,
@@ -394,27 +338,20 @@ async function start(
 
   const server = createServer({
     authenticator,
-    rateKeeper: allowances,
+    rateKeeper: limits.allowances,
     limits: {
-      ...limitStore,
-      usage: createUsage({
-        store: {
-          limits: limitStore.read,
-          ledger: ledgers.read,
-          countLive: (projectId) => ledgers.countLive(projectId, Number.MAX_SAFE_INTEGER),
-        },
-        clock,
-      }),
+      ...limitStores.limits,
+      usage: limits.usage,
     },
     tokens: { projects: createProjectStore(database), tokens, audit },
     timers: {
       async create(timer) {
-        const created = await limits.create(timer, creates.add, ({ isReplay }) => !isReplay);
+        const created = await limits.timers.create(timer, creates.add, ({ isReplay }) => !isReplay);
         if (!created.isReplay) metrics.created.inc();
         return created;
       },
       async putByKey(timer, key) {
-        const result = await changes.putByKey(limits.within(timer), key);
+        const result = await changes.putByKey(limits.timers.within(timer), key);
         if (result.kind === 'created') metrics.created.inc();
         return result;
       },
@@ -428,7 +365,12 @@ async function start(
       find: named.find,
       cancel: changes.cancel,
       update: (projectId, id, edit, ifVersion) =>
-        changes.update(projectId, id, (timer) => limits.edited(timer, edit(timer)), ifVersion),
+        changes.update(
+          projectId,
+          id,
+          (timer) => limits.timers.edited(timer, edit(timer)),
+          ifVersion,
+        ),
       fire: changes.fire,
       retry: changes.retry,
       cancelByKey: changes.cancelByKey,

@@ -6,7 +6,7 @@ import type { Granted, Wish } from '../core/quotaLedger.ts';
 export interface LedgerStore {
   take(
     wishes: readonly (Wish & { readonly projectId: number })[],
-  ): Promise<ReadonlyMap<number, Granted>>;
+  ): Promise<readonly (Granted | undefined)[]>;
   recount(projectId: number, countId: number, atMost: number): Promise<void>;
   kept(projectIds: readonly number[]): Promise<readonly number[]>;
 }
@@ -29,13 +29,14 @@ interface Waiting {
   readonly reject: (err: unknown) => void;
 }
 
+/** What a project adds in one of the ways: what is tried again is no create of its day. */
 interface Account {
   readonly projectId: number;
+  readonly addition: Addition;
   quotas: Quotas;
   stock: number;
   underWay: number;
-  created: number;
-  revived: number;
+  added: number;
   ended: number;
   demand: number;
   demandBefore: number;
@@ -62,6 +63,7 @@ export function createQuotas(options: {
   onFailure: (err: unknown) => void;
 }) {
   const { store, clock, holder, onFailure } = options;
+  /** By project, those of what is tried again under its negative. */
   const accounts = new Map<number, Account>();
   /** Ended timers of projects that have no account here. */
   let endedElsewhere = new Map<number, number>();
@@ -69,16 +71,17 @@ export function createQuotas(options: {
   let reportTimer: NodeJS.Timeout | undefined;
   let isStopped = false;
 
-  function accountOf(projectId: number, quotas: Quotas): Account {
-    let account = accounts.get(projectId);
+  function accountOf(projectId: number, quotas: Quotas, addition: Addition): Account {
+    const key = keyOf({ projectId, addition });
+    let account = accounts.get(key);
     if (account === undefined) {
       account = {
         projectId,
+        addition,
         quotas,
         stock: 0,
         underWay: 0,
-        created: 0,
-        revived: 0,
+        added: 0,
         ended: 0,
         demand: 0,
         demandBefore: 0,
@@ -89,7 +92,7 @@ export function createQuotas(options: {
         isCounting: false,
         isPaused: false,
       };
-      accounts.set(projectId, account);
+      accounts.set(key, account);
     } else if (account.quotas !== quotas) {
       const { liveTimers, createsPerDay } = account.quotas;
       if (liveTimers !== quotas.liveTimers || createsPerDay !== quotas.createsPerDay) {
@@ -101,12 +104,12 @@ export function createQuotas(options: {
     return account;
   }
 
-  function settleOf(account: Account, addition: Addition): Settle {
+  function settleOf(account: Account): Settle {
     return (isAdded) => {
       account.underWay -= 1;
-      if (!isAdded) account.stock += 1;
-      else if (addition === 'create') account.created += 1;
-      else account.revived += 1;
+      if (isAdded) account.added += 1;
+      else account.stock += 1;
+      reportLater();
     };
   }
 
@@ -116,23 +119,25 @@ export function createQuotas(options: {
    */
   function hold(
     projectId: number,
-    quotas: Quotas | undefined,
+    quotas: Quotas,
     addition: Addition,
   ): Settle | Promise<Settle> | undefined {
-    if (quotas === undefined || !countsTimers(quotas)) return undefined;
-    const account = accountOf(projectId, quotas);
+    const isCounted =
+      addition === 'create' ? countsTimers(quotas) : quotas.liveTimers !== undefined;
+    if (!isCounted) return undefined;
+    const account = accountOf(projectId, quotas, addition);
     account.demand += 1;
     if (account.stock > 0) {
       account.stock -= 1;
       account.underWay += 1;
       if (account.stock < account.demandBefore / 2) later();
       else reportLater();
-      return settleOf(account, addition);
+      return settleOf(account);
     }
-    return waitFor(account, addition);
+    return waitFor(account);
   }
 
-  async function waitFor(account: Account, addition: Addition): Promise<Settle> {
+  async function waitFor(account: Account): Promise<Settle> {
     if (account.refusal !== undefined && clock.monotonicMs() < account.refusedUntilMs) {
       throw account.refusal;
     }
@@ -143,7 +148,7 @@ export function createQuotas(options: {
       account.waiting.push({ resolve, reject });
       later();
     });
-    return settleOf(account, addition);
+    return settleOf(account);
   }
 
   /** One round at a time: a report says all that was so when it was sent. */
@@ -182,7 +187,7 @@ export function createQuotas(options: {
     const asking = [...accounts.values()].filter(isOpen);
     if (asking.length === 0) return;
     const sent = asking.map((account) => takeReport(account, holder));
-    let granted: ReadonlyMap<number, Granted>;
+    let granted: readonly (Granted | undefined)[];
     try {
       granted = await store.take(sent);
     } catch (err) {
@@ -194,11 +199,11 @@ export function createQuotas(options: {
       }
       throw err;
     }
-    for (const account of asking) {
-      const result = granted.get(account.projectId);
+    for (const [index, account] of asking.entries()) {
+      const result = granted[index];
       if (result !== undefined) apply(account, result);
       else for (const { reject } of account.waiting.splice(0)) reject(gone(account.projectId));
-      if (!isOpen(account)) accounts.delete(account.projectId);
+      if (!isOpen(account)) accounts.delete(keyOf(account));
     }
   }
 
@@ -255,8 +260,8 @@ export function createQuotas(options: {
     const ended = endedElsewhere;
     endedElsewhere = new Map();
     for (const projectId of await store.kept([...ended.keys()])) {
-      accountOf(projectId, accounts.get(projectId)?.quotas ?? {}).ended +=
-        ended.get(projectId) ?? 0;
+      const quotas = accounts.get(projectId)?.quotas ?? {};
+      accountOf(projectId, quotas, 'create').ended += ended.get(projectId) ?? 0;
     }
   }
 
@@ -282,36 +287,38 @@ export function createQuotas(options: {
 
 export type QuotaKeeper = ReturnType<typeof createQuotas>;
 
-function isOpen(account: Account): boolean {
-  const { stock, underWay, created, revived, ended, waiting } = account;
-  return stock + underWay + created + revived + ended + waiting.length > 0;
+function keyOf({ projectId, addition }: Pick<Account, 'projectId' | 'addition'>): number {
+  return addition === 'create' ? projectId : -projectId;
+}
+
+function isOpen({ stock, underWay, added, ended, waiting }: Account): boolean {
+  return stock + underWay + added + ended + waiting.length > 0;
 }
 
 /** Stock that nobody has used since the report before is given back. */
 function takeReport(account: Account, holder: string): Wish & { readonly projectId: number } {
-  const { projectId, quotas, created, revived, ended, waiting } = account;
+  const { projectId, quotas, added, ended, waiting } = account;
+  const isCreate = account.addition === 'create';
   const recent = Math.max(account.demand, account.demandBefore);
   if (recent === 0) account.stock = 0;
-  account.created = 0;
-  account.revived = 0;
+  account.added = 0;
   account.ended = 0;
   return {
     projectId,
-    holder,
+    holder: isCreate ? holder : `${holder}/revive`,
     held: account.underWay + account.stock,
-    created,
-    revived,
+    created: isCreate ? added : 0,
+    revived: isCreate ? 0 : added,
     ended,
     wanted: waiting.length,
     ahead: Math.max(0, Math.min(stockMax, recent - waiting.length) - account.stock),
     liveMax: quotas.liveTimers ?? null,
-    createsMax: quotas.createsPerDay ?? null,
+    createsMax: isCreate ? (quotas.createsPerDay ?? null) : null,
   };
 }
 
 function putBack(account: Account, { created, revived, ended }: Wish): void {
-  account.created += created;
-  account.revived += revived;
+  account.added += created + revived;
   account.ended += ended;
 }
 

@@ -1,9 +1,16 @@
+import type { Verdict } from '../core/attempt.ts';
 import { BelfryError } from '../core/errors.ts';
 import type { Quotas } from '../core/limits.ts';
+import type { TimerId } from '../core/ids.ts';
 import type { NewTimer, Timer } from '../core/timer.ts';
 import type { TimerEdit } from '../core/timerChange.ts';
 import { assertDueWithin, contentWithin, type QuotaRules } from '../core/timerQuotas.ts';
 import type { Addition, QuotaKeeper } from './quotas.ts';
+
+interface Recorded {
+  readonly timer: { readonly projectId: number };
+  readonly verdict: Verdict;
+}
 
 /** Holds the changes of timers against the quotas of their projects. */
 export function createTimerLimits<Created>(options: {
@@ -41,6 +48,17 @@ export function createTimerLimits<Created>(options: {
     }
   }
 
+  /** Adds one that has been found within them. */
+  function add<Result>(
+    projectId: number,
+    addition: Addition,
+    commit: () => Promise<Result>,
+    isAdded: (result: Result) => boolean,
+  ): Promise<Result> {
+    const quotas = quotasOf(projectId);
+    return quotas === undefined ? commit() : held({ projectId, quotas, addition }, commit, isAdded);
+  }
+
   async function createWithin(
     quotas: Quotas,
     timer: NewTimer,
@@ -75,18 +93,6 @@ export function createTimerLimits<Created>(options: {
       const quotas = quotasOf(timer.projectId);
       return quotas === undefined ? timer : within(quotas, timer);
     },
-    /** Adds one that has been found within them. */
-    add<Result>(
-      projectId: number,
-      addition: Addition,
-      commit: () => Promise<Result>,
-      isAdded: (result: Result) => boolean,
-    ): Promise<Result> {
-      const quotas = quotasOf(projectId);
-      return quotas === undefined
-        ? commit()
-        : held({ projectId, quotas, addition }, commit, isAdded);
-    },
     /** The edit, within what the project may; what it does not touch stays as it was. */
     edited(timer: Timer, edit: TimerEdit): TimerEdit {
       const quotas = quotasOf(timer.projectId);
@@ -107,7 +113,45 @@ export function createTimerLimits<Created>(options: {
       };
       return { ...edit, content: contentWithin(asked, content, rules) };
     },
-    ended: keeper.ended,
+    /** The same store, whose timers count while they live. */
+    counting<
+      Wish extends { readonly projectId: number },
+      Revival extends { readonly projectId: number },
+      Named,
+    >(store: {
+      cancel(wish: Wish): Promise<boolean>;
+      revive(wish: Revival): Promise<boolean>;
+      createNamed(timer: NewTimer, from: TimerId | null): Promise<Named | undefined>;
+    }) {
+      return {
+        async cancel(wish: Wish): Promise<boolean> {
+          const isCancelled = await store.cancel(wish);
+          if (isCancelled) keeper.ended(wish.projectId);
+          return isCancelled;
+        },
+        revive: (wish: Revival) => add(wish.projectId, 'revive', () => store.revive(wish), Boolean),
+        createNamed: (timer: NewTimer, from: TimerId | null) =>
+          add(
+            timer.projectId,
+            'create',
+            () => store.createNamed(timer, from),
+            (created) => created !== undefined,
+          ),
+      };
+    },
+    /** The same recorder, whose final outcomes end a live timer. */
+    recording<Recording extends Recorded>(recorder: {
+      add(recording: Recording): Promise<'recorded' | 'stale'>;
+    }) {
+      return {
+        async add(recording: Recording): Promise<'recorded' | 'stale'> {
+          const result = await recorder.add(recording);
+          const isFinal = recording.verdict.kind !== 'retry';
+          if (result === 'recorded' && isFinal) keeper.ended(recording.timer.projectId);
+          return result;
+        },
+      };
+    },
   };
 }
 

@@ -82,10 +82,10 @@ export function createQuotaLedgerStore(options: {
   const { database, countDatabase } = options;
 
   /** In a transaction that holds the rows: everybody else's change is before or behind it. */
-  async function change<Result>(
+  function change(
     projectIds: readonly number[],
-    decide: (projectId: number, ledger: Ledger, nowMs: number) => [Ledger, Result],
-  ): Promise<Map<number, Result>> {
+    decide: (projectId: number, ledger: Ledger, nowMs: number) => Ledger,
+  ): Promise<void> {
     return database.session(async (client) => {
       const ids = numberArray(projectIds);
       await client.query('BEGIN');
@@ -94,12 +94,9 @@ export function createQuotaLedgerStore(options: {
         await client.query(addLedgers, [ids]);
         rows = await locked(ids);
       }
-      const results = new Map<number, Result>();
       const ledgers = rows.map((row) => {
         const [projectId] = row;
-        const [ledger, result] = decide(projectId, ledgerOf(row), row[10]);
-        results.set(projectId, result);
-        return [projectId, ledger] as const;
+        return [projectId, decide(projectId, ledgerOf(row), row[10])] as const;
       });
       await client.query(writeLedgers, [
         numberArray(ledgers.map(([id]) => id)),
@@ -114,7 +111,6 @@ export function createQuotaLedgerStore(options: {
         textArray(ledgers.map(([, { holds }]) => JSON.stringify(holds))),
       ]);
       await client.query('COMMIT');
-      return results;
 
       async function locked(wanted: string): Promise<LedgerRow[]> {
         const found = await client.query<LedgerRow & unknown[]>({
@@ -133,27 +129,32 @@ export function createQuotaLedgerStore(options: {
   }
 
   return {
-    /** One wish a project; what each gets, by project. One that does not exist gets nothing. */
-    take(wishes: readonly ProjectWish[]): Promise<ReadonlyMap<number, Granted>> {
-      const byProject = new Map(wishes.map((wish) => [wish.projectId, wish]));
-      return change(
-        [...byProject.keys()].toSorted((a, b) => a - b),
+    /** What each gets, in their order; undefined for a project that does not exist. */
+    async take(wishes: readonly ProjectWish[]): Promise<readonly (Granted | undefined)[]> {
+      const projectIds = [...new Set(wishes.map(({ projectId }) => projectId))];
+      const results = new Map<ProjectWish, Granted>();
+      await change(
+        projectIds.toSorted((a, b) => a - b),
         (id, ledger, nowMs) => {
-          const wish = byProject.get(id);
-          if (wish === undefined) throw new Error(`nobody asked for project ${id}`);
-          return take(ledger, wish, nowMs);
+          let after = ledger;
+          for (const wish of wishes.filter(({ projectId }) => projectId === id)) {
+            const [next, granted] = take(after, wish, nowMs);
+            after = next;
+            results.set(wish, granted);
+          }
+          return after;
         },
       );
+      return wishes.map((wish) => results.get(wish));
     },
     /** Counts the live timers of a project, up to `atMost`, and keeps the result under `countId`. */
     async recount(projectId: number, countId: number, atMost: number): Promise<void> {
       const startMs = performance.now();
       const result = { countId, count: await count(projectId, atMost) };
       const tookMs = performance.now() - startMs;
-      await change([projectId], (_id, ledger, nowMs) => [
+      await change([projectId], (_id, ledger, nowMs) =>
         counted(ledger, { ...result, tookMs }, nowMs),
-        undefined,
-      ]);
+      );
     },
     countLive: count,
     /** Undefined for a project that has had no such quotas. `nowMs` is the database's clock. */
