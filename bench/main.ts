@@ -15,6 +15,7 @@ import { create } from './scenarios/create.ts';
 import { drain } from './scenarios/drain.ts';
 import { emptyPoll } from './scenarios/emptyPoll.ts';
 import { lateness } from './scenarios/lateness.ts';
+import { limits } from './scenarios/limits.ts';
 import { listing } from './scenarios/lists.ts';
 import { pending } from './scenarios/pending.ts';
 import { snapshot } from './scenarios/snapshot.ts';
@@ -23,6 +24,7 @@ import type { SinkHandlers, SinkKind } from './sink.ts';
 const SCENARIOS = [
   create,
   auth,
+  limits,
   bulk,
   lateness,
   burst,

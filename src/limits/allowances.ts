@@ -40,8 +40,10 @@ interface Block {
   askedAtMs: number;
   /** Not asked before: it had less than was wanted. */
   nextAtMs: number;
-  /** Asked for since the block before. */
+  /** Requests since `countedFromMs`, and in the quarter of a second before. */
   demand: number;
+  demandBefore: number;
+  countedFromMs: number;
   waiting: number;
   asking: Promise<void> | undefined;
 }
@@ -82,6 +84,8 @@ export function createAllowances(options: {
         askedAtMs: -Infinity,
         nextAtMs: -Infinity,
         demand: 0,
+        demandBefore: 0,
+        countedFromMs: -Infinity,
         waiting: 0,
         asking: undefined,
       };
@@ -115,10 +119,19 @@ export function createAllowances(options: {
 
   function use(block: Block, nowMs: number): void {
     block.left -= 1;
-    const { perSecond } = block.allowance;
     // In time: whoever comes when it is used up need not wait.
-    const isLow = block.left * 2_000 < perSecond * blockMs || nowMs + blockMs > block.endsAtMs;
-    if (isLow && block.left < block.demand && nowMs >= block.nextAtMs) void ask(block);
+    const isLow = block.left * 2 < expectedOf(block) || nowMs + blockMs > block.endsAtMs;
+    if (isLow && block.asking === undefined && nowMs >= block.nextAtMs) void ask(block);
+  }
+
+  function count(block: Block, nowMs: number): void {
+    const elapsedMs = nowMs - block.countedFromMs;
+    if (elapsedMs >= blockMs) {
+      block.demandBefore = elapsedMs < 2 * blockMs ? block.demand : 0;
+      block.demand = 0;
+      block.countedFromMs = nowMs;
+    }
+    block.demand += 1;
   }
 
   function ask(block: Block): Promise<void> {
@@ -157,13 +170,9 @@ export function createAllowances(options: {
   }
 
   function wantedOf(block: Block, nowMs: number): number {
-    const { allowance, demand, waiting, askedAtMs } = block;
-    const { perSecond, burst } = allowance;
-    const elapsedMs = Math.max(1, nowMs - askedAtMs);
-    const expected = Math.min(demand, Math.ceil((demand * blockMs) / elapsedMs));
-    const share = Math.ceil((perSecond * blockMs) / 1_000);
+    const { burst } = block.allowance;
     const left = nowMs < block.endsAtMs ? block.left : 0;
-    const missing = Math.max(1, waiting, Math.min(share, expected) - left);
+    const missing = Math.max(1, block.waiting, expectedOf(block) - left);
     return Math.min(Math.floor(burst), Math.ceil(missing));
   }
 
@@ -179,14 +188,15 @@ export function createAllowances(options: {
     block.endsAtMs = askedAtMs + endsAfterMs;
     block.level = level;
     block.askedAtMs = askedAtMs;
-    block.demand = 0;
     const nextInMs = Math.max(blockMs, ((1 - level) / perSecond) * 1_000);
     block.nextAtMs = granted < wanted ? askedAtMs + nextInMs : -Infinity;
   }
 
   /** One of each, or of none; undefined: some has to be asked for first. */
-  function takeAtOnce(allowances: readonly Allowance[]): boolean | undefined {
-    const nowMs = clock.monotonicMs();
+  function takeAtOnce(
+    allowances: readonly Allowance[],
+    nowMs = clock.monotonicMs(),
+  ): boolean | undefined {
     let isKnown = true;
     for (const allowance of allowances) {
       const block = blockOf(allowance);
@@ -221,8 +231,9 @@ export function createAllowances(options: {
   return {
     /** One of each of these, or of none where one has none left. At once, but for the first of a block. */
     take(allowances: readonly Allowance[]): boolean | Promise<boolean> {
-      for (const allowance of allowances) blockOf(allowance).demand += 1;
-      return takeAtOnce(allowances) ?? takeAsking(allowances);
+      const nowMs = clock.monotonicMs();
+      for (const allowance of allowances) count(blockOf(allowance), nowMs);
+      return takeAtOnce(allowances, nowMs) ?? takeAsking(allowances);
     },
     /** Those in the bucket are as of the last block: other processes have taken some since. */
     remaining(allowance: Allowance): Remaining {
@@ -238,6 +249,12 @@ export function createAllowances(options: {
       return { count, nextInMs: count >= 1 ? 0 : ((1 - own - inBucket) / perSecond) * 1_000 };
     },
   };
+}
+
+/** What a quarter of a second will take, by what the last ones took; no more than it may. */
+function expectedOf({ allowance, demand, demandBefore }: Block): number {
+  const share = Math.ceil((allowance.perSecond * blockMs) / 1_000);
+  return Math.min(share, Math.max(demand, demandBefore));
 }
 
 export type Allowances = ReturnType<typeof createAllowances>;

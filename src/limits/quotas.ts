@@ -220,7 +220,9 @@ export function createQuotas(options: {
       void count(account, result.countId);
       return;
     }
-    if (account.waiting.length === 0 || account.isCounting || account.isPaused) return;
+    // Who has come meanwhile was not asked for: the next round does.
+    if (account.waiting.length === 0 || result.short === null) return;
+    if (account.isCounting || account.isPaused) return;
     const nowMs = clock.monotonicMs();
     if (result.short === 'liveTimers' && nowMs + result.recountInMs < account.patienceEndsAtMs) {
       // Soon it may be counted: perhaps some have ended.
