@@ -1,7 +1,14 @@
 import { listAudit, verifyAudit } from './access/audit.ts';
 import { login, logout, whoami } from './access/login.ts';
+import { setLimits, showLimits, showUsage, unsetLimits } from './access/limits.ts';
 import { createProject, listProjects } from './access/projects.ts';
-import { createToken, listTokens, revokeToken, rotateToken } from './access/tokens.ts';
+import {
+  createToken,
+  listTokens,
+  revokeToken,
+  rotateToken,
+  setTokenRate,
+} from './access/tokens.ts';
 import type { Command } from './command.ts';
 import { completionScript, shells } from './completion.ts';
 import { listen } from './listen.ts';
@@ -128,6 +135,11 @@ export const commands: readonly Command[] = [
   listTokens,
   revokeToken,
   rotateToken,
+  setTokenRate,
+  showLimits,
+  setLimits,
+  unsetLimits,
+  showUsage,
   listAudit,
   verifyAudit,
   listen,
