@@ -40,14 +40,16 @@ async function live(): Promise<number> {
 test('over two processes as many requests are let through as the rate allows', async () => {
   // Longer where it is asked for: npm run test:limits.
   const seconds = Number(process.env['BELFRY_TEST_RATE_SECONDS'] ?? 4);
-  await set({ rate: { requests: 200, burst: 100 } });
+  await set({ rate: { requests: 100, burst: 50 } });
   const startMs = performance.now();
   const endMs = startMs + seconds * 1_000;
   let passed = 0;
+  let asked = 0;
   const lane = async (to: BelfryProcess) => {
     while (performance.now() < endMs) {
       const status = await ask(to, 'GET', '/whoami');
       assert.ok(status === 200 || status === 429, String(status));
+      asked += 1;
       if (status === 200) passed += 1;
       // More than the rate, and no more than a machine with others on it can do.
       await sleep(8);
@@ -55,10 +57,12 @@ test('over two processes as many requests are let through as the rate allows', a
   };
   await Promise.all(processes.flatMap((to) => Array.from({ length: 4 }, () => lane(to))));
   const tookMs = performance.now() - startMs;
-  const allowed = (200 * tookMs) / 1_000 + 100;
-  console.log(`${passed} of ${Math.round(allowed)} in ${Math.round(tookMs)} ms`);
+  const allowed = (100 * tookMs) / 1_000 + 50;
+  console.log(
+    `${asked} asked, ${passed} of ${Math.round(allowed)} passed in ${Math.round(tookMs)} ms`,
+  );
   // What was taken in the half second before may come on top.
-  assert.ok(passed <= allowed + 100, `${passed} of ${allowed}`);
+  assert.ok(passed <= allowed + 50, `${passed} of ${allowed}`);
   const least = seconds > 30 ? 0.9 : 0.6;
   assert.ok(passed >= least * allowed, `${passed} of ${allowed}`);
 });
