@@ -14,6 +14,7 @@ import { burst } from './scenarios/burst.ts';
 import { create } from './scenarios/create.ts';
 import { drain } from './scenarios/drain.ts';
 import { emptyPoll } from './scenarios/emptyPoll.ts';
+import { flood } from './scenarios/flood.ts';
 import { lateness } from './scenarios/lateness.ts';
 import { limits } from './scenarios/limits.ts';
 import { listing } from './scenarios/lists.ts';
@@ -25,6 +26,7 @@ const SCENARIOS = [
   create,
   auth,
   limits,
+  flood,
   bulk,
   lateness,
   burst,

@@ -50,7 +50,7 @@ export function authenticateRequests(
     if (principal === undefined) {
       authenticator.authenticate(credentials).then(goOn, (err: Error) => {
         if (err instanceof BelfryError) showFailures(reply, err);
-        done(err);
+        authenticator.paceRefusal(address, () => done(err));
       });
     } else goOn(principal);
   });

@@ -217,6 +217,8 @@ export function createAuthenticator(options: {
       if (mode !== 'off') assertLocal(credentials);
       return openCaller;
     },
+    /** See failureLimit. */
+    paceRefusal: failures.pace,
     /** Of a project that has been asked for just now; undefined where it has none. */
     quotasOf: (projectId: number): Quotas | undefined => quotas.get(projectId),
     /** The tokens that were shown since it was asked last. */

@@ -6,6 +6,11 @@ import { BelfryError } from '../core/errors.ts';
 const failuresMax = 20;
 const windowMs = 10_000;
 const addressesMax = 10_000;
+/** More refused tries than this within the window are a flood: each further one waits for its answer. */
+const floodFrom = 500;
+const floodPauseMs = 100;
+/** So many wait at a time; others are answered at once. */
+const pausedMax = 1_000;
 
 /** The fields of rateLimit.ts on the answer to an address that has to wait. */
 export function showFailures(reply: FastifyReply, { code, retryAfterSeconds }: BelfryError): void {
@@ -20,7 +25,8 @@ export function showFailures(reply: FastifyReply, { code, retryAfterSeconds }: B
  * buy itself tries, but no memory.
  */
 export function createFailureLimit(clock: { monotonicMs(): number }) {
-  const windows = new Map<string, { count: number; endsAtMs: number }>();
+  const windows = new Map<string, { count: number; refused: number; endsAtMs: number }>();
+  let paused = 0;
 
   return {
     /** @throws BelfryError `rate_limited`. */
@@ -29,6 +35,7 @@ export function createFailureLimit(clock: { monotonicMs(): number }) {
       if (window === undefined || window.count < failuresMax) return;
       const leftMs = window.endsAtMs - clock.monotonicMs();
       if (leftMs <= 0) return;
+      window.refused += 1;
       const seconds = Math.ceil(leftMs / 1_000);
       throw new BelfryError(
         'rate_limited',
@@ -45,8 +52,22 @@ export function createFailureLimit(clock: { monotonicMs(): number }) {
         return;
       }
       windows.delete(origin);
-      windows.set(origin, { count: 1, endsAtMs: nowMs + windowMs });
+      windows.set(origin, { count: 1, refused: 0, endsAtMs: nowMs + windowMs });
       if (windows.size > addressesMax) windows.delete(windows.keys().next().value ?? '');
+    },
+    /**
+     * Calls `answer` with the refusal of a request: at once, but for an address that floods. Whoever
+     * tries without end over some connections then gets some tries a second out of each, and leaves
+     * the process to others.
+     */
+    pace(address: string, answer: () => void): void {
+      const refused = windows.get(originOf(address))?.refused ?? 0;
+      if (refused <= floodFrom || paused >= pausedMax) return answer();
+      paused += 1;
+      setTimeout(() => {
+        paused -= 1;
+        answer();
+      }, floodPauseMs);
     },
   };
 }

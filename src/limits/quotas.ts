@@ -23,6 +23,8 @@ const reportMs = 250;
 const countWaitMs = 150;
 const refusedMs = 250;
 const stockMax = 10_000;
+/** Well before the ledger takes this process for dead: one that was paused uses nothing any more. */
+const stockEndsAfterMs = 5_000;
 
 interface Waiting {
   readonly resolve: () => void;
@@ -35,6 +37,7 @@ interface Account {
   readonly addition: Addition;
   quotas: Quotas;
   stock: number;
+  stockEndsAtMs: number;
   underWay: number;
   added: number;
   ended: number;
@@ -80,6 +83,7 @@ export function createQuotas(options: {
         addition,
         quotas,
         stock: 0,
+        stockEndsAtMs: -Infinity,
         underWay: 0,
         added: 0,
         ended: 0,
@@ -127,6 +131,7 @@ export function createQuotas(options: {
     if (!isCounted) return undefined;
     const account = accountOf(projectId, quotas, addition);
     account.demand += 1;
+    if (account.stock > 0 && clock.monotonicMs() >= account.stockEndsAtMs) account.stock = 0;
     if (account.stock > 0) {
       account.stock -= 1;
       account.underWay += 1;
@@ -186,6 +191,7 @@ export function createQuotas(options: {
     await adoptEnded();
     const asking = [...accounts.values()].filter(isOpen);
     if (asking.length === 0) return;
+    const sentAtMs = clock.monotonicMs();
     const sent = asking.map((account) => takeReport(account, holder));
     let granted: readonly (Granted | undefined)[];
     try {
@@ -201,6 +207,7 @@ export function createQuotas(options: {
     }
     for (const [index, account] of asking.entries()) {
       const result = granted[index];
+      account.stockEndsAtMs = sentAtMs + stockEndsAfterMs;
       if (result !== undefined) apply(account, result);
       else for (const { reject } of account.waiting.splice(0)) reject(gone(account.projectId));
       if (!isOpen(account)) accounts.delete(keyOf(account));
@@ -281,7 +288,11 @@ export function createQuotas(options: {
       isStopped = true;
       clearTimeout(reportTimer);
       await running;
-      for (const account of accounts.values()) account.stock = 0;
+      for (const account of accounts.values()) {
+        account.stock = 0;
+        account.demand = 0;
+        account.demandBefore = 0;
+      }
       await round().catch(onFailure);
     },
   };
