@@ -6,9 +6,9 @@ import { BelfryError } from '../core/errors.ts';
 const failuresMax = 20;
 const windowMs = 10_000;
 const addressesMax = 10_000;
-/** More refused tries than this within the window are a flood: each further one waits for its answer. */
+/** More refused tries than this within the window are a flood: its answers come one in so long. */
 const floodFrom = 500;
-const floodPauseMs = 100;
+const floodPauseMs = 20;
 /** So many wait at a time; others are answered at once. */
 const pausedMax = 1_000;
 
@@ -20,12 +20,20 @@ export function showFailures(reply: FastifyReply, { code, retryAfterSeconds }: B
     .header('ratelimit', `"address";r=0;t=${retryAfterSeconds}`);
 }
 
+interface Window {
+  count: number;
+  refused: number;
+  endsAtMs: number;
+  /** When a flood gets its next answer. */
+  nextAnswerAtMs: number;
+}
+
 /**
  * Counts failures by address. Forgets the oldest address beyond a number: a crowd of addresses can
  * buy itself tries, but no memory.
  */
 export function createFailureLimit(clock: { monotonicMs(): number }) {
-  const windows = new Map<string, { count: number; refused: number; endsAtMs: number }>();
+  const windows = new Map<string, Window>();
   let paused = 0;
 
   return {
@@ -52,22 +60,30 @@ export function createFailureLimit(clock: { monotonicMs(): number }) {
         return;
       }
       windows.delete(origin);
-      windows.set(origin, { count: 1, refused: 0, endsAtMs: nowMs + windowMs });
+      windows.set(origin, {
+        count: 1,
+        refused: 0,
+        endsAtMs: nowMs + windowMs,
+        nextAnswerAtMs: nowMs,
+      });
       if (windows.size > addressesMax) windows.delete(windows.keys().next().value ?? '');
     },
     /**
-     * Calls `answer` with the refusal of a request: at once, but for an address that floods. Whoever
-     * tries without end over some connections then gets some tries a second out of each, and leaves
-     * the process to others.
+     * Calls `answer` with the refusal of a request: at once, but for an address that floods. Over
+     * however many connections, that gets 50 a second, and leaves the process to others.
      */
     pace(address: string, answer: () => void): void {
-      const refused = windows.get(originOf(address))?.refused ?? 0;
-      if (refused <= floodFrom || paused >= pausedMax) return answer();
+      const window = windows.get(originOf(address));
+      if (window === undefined || window.refused <= floodFrom || paused >= pausedMax) {
+        return answer();
+      }
+      const nowMs = clock.monotonicMs();
+      window.nextAnswerAtMs = Math.max(nowMs, window.nextAnswerAtMs) + floodPauseMs;
       paused += 1;
       setTimeout(() => {
         paused -= 1;
         answer();
-      }, floodPauseMs);
+      }, window.nextAnswerAtMs - nowMs);
     },
   };
 }

@@ -106,6 +106,21 @@ test('an address that guesses has to wait; a token that was right before goes on
   assert.equal(typeof (await ask(unseen)), 'object');
 });
 
+test('an address that floods gets its answers one by one, others at once', async () => {
+  const { authenticator, ask } = world();
+  const paced = (address: string) =>
+    new Promise<number>((resolve) => {
+      const startMs = performance.now();
+      authenticator.paceRefusal(address, () => resolve(performance.now() - startMs));
+    });
+  for (let guess = 0; guess < 520; guess++) await ask('x');
+  assert.ok((await paced('::1')) < 15, 'no flood yet');
+  for (let guess = 0; guess < 100; guess++) await ask('x');
+  const waits = await Promise.all(Array.from({ length: 10 }, () => paced('::1')));
+  assert.ok((waits.at(-1) ?? 0) >= 180, waits.join(', '));
+  assert.ok((await paced('10.0.0.1')) < 15);
+});
+
 test('all addresses of a /64 are one', async () => {
   const { add, ask } = world();
   const { text } = add();
