@@ -15,6 +15,8 @@ export interface CreateLoad {
   readonly due: Due;
   /** Shown with every request. */
   readonly token?: string;
+  /** Of this side: of `raw` connections. */
+  readonly localAddress?: string;
   /** `full`: with about everything that a timer can be told, 330 bytes more. Default: `plain`. */
   readonly fields?: 'plain' | 'full';
 }
@@ -77,6 +79,7 @@ async function create(load: CreateLoad): Promise<Created> {
         client: load.client,
         port: load.port,
         token: load.token,
+        localAddress: load.localAddress,
         onError: reject,
       }),
     ),

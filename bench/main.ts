@@ -14,7 +14,9 @@ import { burst } from './scenarios/burst.ts';
 import { create } from './scenarios/create.ts';
 import { drain } from './scenarios/drain.ts';
 import { emptyPoll } from './scenarios/emptyPoll.ts';
+import { flood } from './scenarios/flood.ts';
 import { lateness } from './scenarios/lateness.ts';
+import { limits } from './scenarios/limits.ts';
 import { listing } from './scenarios/lists.ts';
 import { pending } from './scenarios/pending.ts';
 import { snapshot } from './scenarios/snapshot.ts';
@@ -23,6 +25,8 @@ import type { SinkHandlers, SinkKind } from './sink.ts';
 const SCENARIOS = [
   create,
   auth,
+  limits,
+  flood,
   bulk,
   lateness,
   burst,

@@ -1,16 +1,18 @@
+import { openDatabases } from './app/databases.ts';
+import { createDelivery } from './app/delivery.ts';
+import { listenForNotices } from './app/notices.ts';
+import { checkProtection } from './app/protection.ts';
 import { upkeep } from './app/upkeep.ts';
 import { createAuthenticator } from './api/authenticator.ts';
 import { createReadiness } from './api/readiness.ts';
 import { createServer } from './api/server.ts';
-import { SettingError, type Config } from './config.ts';
+import type { Config } from './config.ts';
+import type { TargetObjection } from './core/target.ts';
 import { createBulkTokens } from './core/bulkToken.ts';
 import { machineClock } from './core/clock.ts';
 import { visibleStatus } from './core/visibleStatus.ts';
 import { createAddressGuard } from './delivery/addressGuard.ts';
-import { createConnector } from './delivery/connector.ts';
-import { createDeliverer } from './delivery/deliverer.ts';
-import { createDestinations } from './delivery/destinations.ts';
-import { createHttpClient } from './delivery/httpClient.ts';
+import { createLimits } from './limits/limits.ts';
 import { createBulkChanges } from './scheduler/bulkChanges.ts';
 import { createChanger } from './scheduler/changer.ts';
 import { createChores } from './scheduler/chores.ts';
@@ -28,15 +30,13 @@ import { createTimerCanceller } from './store/cancelTimers.ts';
 import { createTimerChanger } from './store/changeTimers.ts';
 import { claimedBytesMax, createClaimStore } from './store/claim.ts';
 import { createChoreLeaseStore } from './store/choreLease.ts';
-import { createTimerCreator } from './store/createTimers.ts';
-import { createDatabase } from './store/database.ts';
+import { createTimerCreator, replayOf } from './store/createTimers.ts';
 import { createGiveBackStore } from './store/giveBacks.ts';
 import { createIdempotencyKeyStore } from './store/idempotencyKeys.ts';
 import { isInitialised, readInstallation } from './store/installation.ts';
 import { createLaneStore } from './store/lanes.ts';
-import { createListener, type Notice } from './store/listener.ts';
+import { createLimitStores } from './store/limitStores.ts';
 import { createTimerPages } from './store/listPages.ts';
-import { listSettings } from './store/listStatements.ts';
 import type { StoredStatus } from './store/listTimers.ts';
 import { readMigrations, schemaState } from './store/migrate.ts';
 import { createNamedTimerStore } from './store/namedTimers.ts';
@@ -72,9 +72,6 @@ export interface App {
 type Undo = (() => Promise<unknown> | undefined | void)[];
 
 const heldBytesMax = 32 * 1024 * 1024;
-const connectTimeoutMaxMs = 10_000;
-/** Lists have connections of their own: no crowd of them may hold those of creates and claims. */
-const listConnectionsMax = 3;
 const outcomeDrainMs = 5_000;
 const closeWithinMs = 3_000;
 /** What a chore's step may take beside its statement: connecting, above all. */
@@ -114,34 +111,12 @@ async function start(
   signal: AbortSignal | undefined,
 ): Promise<Omit<App, 'stop'>> {
   const store = await openStore({ ...config.database, log, signal, undo });
-  const { transactionPooler, connectionsMax, statementTimeoutMs } = config.database;
+  const { statementTimeoutMs } = config.database;
   const runsScheduler = config.roles.includes('scheduler');
-  const connection = { ...store, transactionPooler };
-  const database = createDatabase({ ...connection, connectionsMax, statementTimeoutMs });
-  undo.push(() => database.close());
-  // Heartbeats have a connection of their own: they must not queue behind the work they cover.
-  const heartbeats = createDatabase({
-    ...connection,
-    connectionsMax: 1,
-    statementTimeoutMs: Math.min(statementTimeoutMs, config.scheduler.heartbeatTtlMs),
-  });
-  undo.push(() => heartbeats.close());
-  const listDatabase = createDatabase({
-    ...connection,
-    connectionsMax: listConnectionsMax,
-    statementTimeoutMs,
-    settings: listSettings,
-  });
-  undo.push(() => listDatabase.close());
+  const { database, heartbeats, listDatabase } = openDatabases({ store, config, undo });
   const migrations = await readMigrations();
   const installation = await readInstallation(database);
-  const { auth, host, isLoopback } = config.api;
-  const isOpen = auth === 'off' || (auth === 'auto' && !(await isInitialised(database)));
-  if (config.roles.includes('api') && auth === 'auto' && isOpen && !isLoopback) {
-    throw new SettingError(
-      `HOST=${host} is not a loopback address, and nobody has a token yet: give the first one with "belfry admin init", or set AUTH (to on: everybody needs a token; to off: nobody does, which is for networks where all may do everything)`,
-    );
-  }
+  const isOpen = await checkProtection(config, () => isInitialised(database));
   await ensurePartitions(database, config.retention);
   const secrets = await openSecrets({ ...config, ...store, database, listDatabase, log });
   const { box } = secrets;
@@ -152,6 +127,28 @@ async function start(
     const databaseMs = databaseClock.nowMs();
     return databaseMs === -Infinity ? clock.wallMs() : databaseMs;
   };
+  const tokens = createTokenStore(database);
+  const limitStores = createLimitStores(database, listDatabase);
+  const { auth, isLoopback } = config.api;
+  const authenticator = createAuthenticator({
+    mode: auth === 'auto' && !isLoopback ? 'on' : auth,
+    store: {
+      prove: tokens.prove,
+      isInitialised: () => isInitialised(database),
+      limits: limitStores.limits.read,
+    },
+    clock,
+  });
+  const limits = createLimits({
+    stores: limitStores,
+    clock,
+    log,
+    quotasOf: authenticator.quotasOf,
+    rules: { nowMs, retryDefaults: config.delivery.retry },
+    replayOf: (timer) => replayOf(database, timer),
+  });
+  undo.push(() => limits.stop());
+
   const processes = createProcessStore(database);
   const reader = createTimerReader(database);
   const giveBacks = createGiveBackStore(database);
@@ -171,28 +168,14 @@ async function start(
     onLost: (owner) => scheduler.dropOwner(owner),
     onHeld: () => scheduler.resume(),
   });
-  const http = createHttpClient({
-    connect: createConnector({
-      ...config.delivery,
-      guard,
-      connectTimeoutMs: Math.min(config.delivery.timeoutMs, connectTimeoutMaxMs),
-      monotonicMs: clock.monotonicMs,
-    }),
-    connectionsPerOrigin: config.delivery.destinationConcurrency,
-    allowRedirects: config.delivery.allowRedirects,
-  });
-  undo.push(() => http.close());
-  const deliverer = createDeliverer({
-    http,
-    destinations: createDestinations({
-      perDestination: config.delivery.destinationConcurrency,
-      total: config.delivery.concurrency,
-    }),
+  const deliverer = createDelivery({
+    config: config.delivery,
+    guard,
     nowMs: databaseClock.nowMs,
     monotonicMs: clock.monotonicMs,
     installationId: installation.id,
-    timeoutDefaultMs: config.delivery.timeoutMs,
   });
+  undo.push(() => deliverer.close());
   const lanes = createLanes({
     store: createLaneStore(database),
     lookAheadMs: config.scheduler.lookAheadMs,
@@ -204,7 +187,7 @@ async function start(
   const scheduler = createScheduler({
     lanes,
     store: { ...createClaimStore(database), ...processes },
-    recorder: outcomes,
+    recorder: limits.timers.recording(outcomes),
     secrets: createSecretRequests({ box, values: secretValues }),
     transport: deliverer,
     lease,
@@ -242,11 +225,13 @@ async function start(
     changer,
     store: {
       read: reader.read,
-      cancel: cancels.add,
       change: createTimerChanger({ database, near, box }).change,
-      revive: createTimerReviver({ database, near }).add,
       find: named.find,
-      createNamed: named.create,
+      ...limits.timers.counting({
+        cancel: cancels.add,
+        revive: createTimerReviver({ database, near }).add,
+        createNamed: named.create,
+      }),
     },
   });
 
@@ -270,44 +255,22 @@ async function start(
     signal: stopping.signal,
   });
 
-  const answerRequests = () =>
-    changer
-      .answerRequests()
-      .catch((err: unknown) => log.warn({ err }, 'could not answer a request to give back'));
-  const refreshLanes = () =>
-    lanes
-      .refresh()
-      .catch((err: unknown) => log.warn({ err }, 'could not read which projects are paused'));
-  const onNotice = (notice: Notice) => {
-    if (notice.kind === 'wake') scheduler.wake(notice.dueAtMs);
-    else if (notice.kind === 'lanes') void refreshLanes();
-    else if (notice.kind === 'answered') changer.answered(notice.giveBackId);
-    else if (notice.owner === lease.owner()) void answerRequests();
-  };
-  const listener =
-    store.directUrl === undefined
-      ? undefined
-      : createListener({
-          url: store.directUrl,
-          onNotice,
-          onConnected: () => void answerRequests(),
-          log,
-        });
-  listener?.start();
-  undo.push(() => listener?.stop());
-  const tokens = createTokenStore(database);
+  const notices = listenForNotices({
+    url: store.directUrl,
+    log,
+    owner: lease.owner,
+    scheduler,
+    changer,
+    lanes,
+  });
+  undo.push(() => notices.stop());
   const audit = createAuditLog(database);
   const projects = createProjectStore(database);
   const stateChanged = async (id: number) => {
     wakeUps.tellLanes(id);
-    if (runsScheduler) await refreshLanes();
+    if (runsScheduler) await notices.refreshLanes();
     return projects.read(id);
   };
-  const authenticator = createAuthenticator({
-    mode: auth === 'auto' && !isLoopback ? 'on' : auth,
-    store: { prove: tokens.prove, isInitialised: () => isInitialised(database) },
-    clock,
-  });
   const retention = createRetention({
     store: createRetentionStore(database),
     retention: config.retention,
@@ -325,9 +288,9 @@ async function start(
         if (used.length > 0) await tokens.markUsed(used);
       },
       registerSecretKey: secrets.register,
+      forgetAllowances: () => limitStores.allowances.forget(),
       giveBacks,
-      // What a notification would have told, where none arrives.
-      answerRequests: () => (listener?.connected() === true ? Promise.resolve() : answerRequests()),
+      answerRequests: notices.look,
       lanes: runsScheduler ? lanes : undefined,
     }),
     leases: createChoreLeaseStore(database),
@@ -367,14 +330,16 @@ async function start(
       audit,
     },
     secrets: { ...secrets, ...rotator },
+    rateKeeper: limits.allowances,
+    limits: { ...limitStores.limits, usage: limits.usage },
     timers: {
       async create(timer) {
-        const created = await creates.add(timer);
+        const created = await limits.timers.create(timer, creates.add, ({ isReplay }) => !isReplay);
         if (!created.isReplay) metrics.created.inc();
         return created;
       },
       async putByKey(timer, key) {
-        const result = await changes.putByKey(timer, key);
+        const result = await changes.putByKey(limits.timers.within(timer), key);
         if (result.kind === 'created') metrics.created.inc();
         return result;
       },
@@ -387,18 +352,19 @@ async function start(
       attempts: reader.attempts,
       find: named.find,
       cancel: changes.cancel,
-      update: changes.update,
+      update: (projectId, id, edit, ifVersion) =>
+        changes.update(
+          projectId,
+          id,
+          (timer) => limits.timers.edited(timer, edit(timer)),
+          ifVersion,
+        ),
       fire: changes.fire,
       retry: changes.retry,
       cancelByKey: changes.cancelByKey,
       bulk,
       rules: {
-        judgeTarget(url) {
-          const objection = guard.judgeUrl(url);
-          if (objection !== undefined)
-            log.info({ reason: objection.reason }, 'a target was refused');
-          return objection;
-        },
+        judgeTarget: (url) => toldTo(log, guard.judgeUrl(url)),
         nowMs,
         urlLengthMax: config.api.urlLengthMax,
         timeoutMaxMs: config.delivery.timeoutMaxMs,
@@ -414,7 +380,7 @@ async function start(
           ? { heartbeatAgeMs: lease.ageMs, loopAgeMs: scheduler.loopAgeMs }
           : undefined,
         heartbeatTtlMs: config.scheduler.heartbeatTtlMs,
-        listening: () => listener?.connected(),
+        listening: notices.connected,
       }),
       metrics: async () => ({
         contentType: metrics.registry.contentType,
@@ -435,4 +401,10 @@ async function start(
   });
   const url = await server.listen({ host: config.api.host, port: config.api.port });
   return { url, isOpen, embeddedDataDir: store.embeddedDataDir };
+}
+
+/** Callers learn which rule, the operator why. */
+function toldTo(log: Logger, objection: TargetObjection | undefined): TargetObjection | undefined {
+  if (objection !== undefined) log.info({ reason: objection.reason }, 'a target was refused');
+  return objection;
 }

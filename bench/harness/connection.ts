@@ -19,6 +19,7 @@ export async function openConnection(options: {
   client: Client;
   port: number;
   token?: string | undefined;
+  localAddress?: string | undefined;
   onError: (err: unknown) => void;
 }): Promise<Connection> {
   return options.client === 'raw' ? openRaw(options) : openUndici(options);
@@ -27,12 +28,17 @@ export async function openConnection(options: {
 interface Target {
   readonly port: number;
   readonly token?: string | undefined;
+  /** Of this side. */
+  readonly localAddress?: string | undefined;
   readonly onError: (err: unknown) => void;
 }
 
-async function openRaw({ port, token, onError }: Target): Promise<Connection> {
+async function openRaw({ port, token, localAddress, onError }: Target): Promise<Connection> {
   const { promise, resolve, reject } = Promise.withResolvers<Socket>();
-  const socket = connect({ port, host: '127.0.0.1', noDelay: true }, () => resolve(socket));
+  const from = localAddress === undefined ? {} : { localAddress };
+  const socket = connect({ port, host: '127.0.0.1', noDelay: true, ...from }, () =>
+    resolve(socket),
+  );
   const head =
     `POST /timers HTTP/1.1\r\nhost: 127.0.0.1:${port}\r\n` +
     (token === undefined ? '' : `authorization: Bearer ${token}\r\n`) +

@@ -1,14 +1,18 @@
 import { BelfryError } from '../core/errors.ts';
-import { anyone, type Principal, type Scope } from '../core/principal.ts';
+import type { ProjectLimits, Quotas, Rate } from '../core/limits.ts';
+import { anyone, firstProjectId, type Principal, type Scope } from '../core/principal.ts';
 import { isSameHash, parseToken, type TokenParts } from '../core/token.ts';
 import { createFailureLimit } from './failureLimit.ts';
 import { assertLocal, isLocalRequest, type RequestOrigin } from './localOnly.ts';
+import { ratesOf } from './rateLimit.ts';
 
 /** What is known of tokens; see store/tokens. */
 export interface ProofStore {
   prove(id: string): Promise<TokenProof | undefined>;
   /** Whether the installation has given its first token. */
   isInitialised(): Promise<boolean>;
+  /** Of a project. */
+  limits(projectId: number): Promise<ProjectLimits | undefined>;
 }
 
 export interface TokenProof {
@@ -17,6 +21,9 @@ export interface TokenProof {
   readonly name: string;
   readonly scopes: readonly Scope[];
   readonly endsInMs: number | null;
+  /** Of its project. */
+  readonly limits: ProjectLimits | null;
+  readonly rate: Rate | null;
 }
 
 /**
@@ -50,7 +57,8 @@ const takes = 'must be "Bearer " and a token of this installation that has not e
 /**
  * Tells who asks. What has been looked up is kept for less than a second, so that a busy token costs
  * one look-up now and then and a hash a request; also that there is no such token. An address from
- * which too many wrong ones come has to wait, but for tokens that were right before.
+ * which too many wrong ones come has to wait, but for tokens that were right before. What bounds a token
+ * and its project comes with the look-up, so a change of that is known as soon.
  */
 export function createAuthenticator(options: {
   mode: AuthMode;
@@ -66,6 +74,8 @@ export function createAuthenticator(options: {
   let isClosed = mode === 'on';
   let openUntilMs = -Infinity;
   let opening: Promise<void> | undefined;
+  let openCaller = anyone;
+  const quotas = new Map<number, Quotas>();
 
   async function read(id: string): Promise<Known> {
     const readAtMs = clock.monotonicMs();
@@ -81,15 +91,25 @@ export function createAuthenticator(options: {
               name: proof.name,
               projectId: proof.projectId,
               scopes: proof.scopes,
+              rates: ratesOf({ ...proof, tokenId: id }),
             },
       readAtMs,
       endsAtMs:
         proof === undefined || proof.endsInMs === null ? Infinity : readAtMs + proof.endsInMs,
     };
+    if (proof !== undefined) remind(proof.projectId, proof.limits);
     known.delete(id);
     known.set(id, found);
     if (known.size > knownMax) known.delete(known.keys().next().value ?? '');
     return found;
+  }
+
+  function remind(projectId: number, limits: ProjectLimits | null): void {
+    const { rate: _, ...rest } = limits ?? {};
+    quotas.delete(projectId);
+    if (Object.keys(rest).length === 0) return;
+    quotas.set(projectId, rest);
+    if (quotas.size > knownMax) quotas.delete(quotas.keys().next().value ?? 0);
   }
 
   /** One look-up at a time for a token. */
@@ -158,34 +178,49 @@ export function createAuthenticator(options: {
 
   async function isOpen(): Promise<boolean> {
     if (isClosed) return false;
-    if (clock.monotonicMs() >= openUntilMs) {
-      opening ??= askWhetherOpen().finally(() => (opening = undefined));
-      await opening;
-    }
+    if (clock.monotonicMs() >= openUntilMs) await askWhetherOpen();
     return !isClosed;
   }
 
-  async function askWhetherOpen(): Promise<void> {
-    const askedAtMs = clock.monotonicMs();
-    isClosed = await store.isInitialised();
-    openUntilMs = askedAtMs + freshMs;
+  /** Whether nobody is asked as yet, and what the project may do that everybody is of then. */
+  function askWhetherOpen(): Promise<void> {
+    opening ??= (async () => {
+      const askedAtMs = clock.monotonicMs();
+      if (mode !== 'off') isClosed = await store.isInitialised();
+      const limits = (isClosed ? undefined : await store.limits(firstProjectId)) ?? {};
+      remind(firstProjectId, limits);
+      const rates = ratesOf({ projectId: firstProjectId, limits, tokenId: '', rate: null });
+      openCaller = rates === undefined ? anyone : { ...anyone, rates };
+      openUntilMs = askedAtMs + freshMs;
+    })().finally(() => (opening = undefined));
+    return opening;
+  }
+
+  function byOpenDoor(credentials: Credentials): Principal | undefined {
+    const leftMs = openUntilMs - clock.monotonicMs();
+    if (leftMs <= 0) return undefined;
+    if (mode !== 'off' && !isLocalRequest(credentials)) return undefined;
+    if (leftMs < freshMs - refreshAfterMs) askWhetherOpen().catch(() => undefined);
+    return openCaller;
   }
 
   return {
     /** Who asks, where that can be told at once: for all but some requests a second of a caller. */
     atOnce(credentials: Credentials): Principal | undefined {
-      if (mode === 'off') return anyone;
+      if (!isClosed) return byOpenDoor(credentials);
       const { authorization } = credentials;
-      if (isClosed) return authorization === undefined ? undefined : byFreshToken(authorization);
-      return clock.monotonicMs() < openUntilMs && isLocalRequest(credentials) ? anyone : undefined;
+      return authorization === undefined ? undefined : byFreshToken(authorization);
     },
     /** @throws BelfryError `unauthenticated`, `rate_limited`, `origin_not_allowed`, `store_unavailable`. */
     async authenticate(credentials: Credentials): Promise<Principal> {
-      if (mode === 'off') return anyone;
       if (!(await isOpen())) return byToken(credentials);
-      assertLocal(credentials);
-      return anyone;
+      if (mode !== 'off') assertLocal(credentials);
+      return openCaller;
     },
+    /** See failureLimit. */
+    paceRefusal: failures.pace,
+    /** Of a project that has been asked for just now; undefined where it has none. */
+    quotasOf: (projectId: number): Quotas | undefined => quotas.get(projectId),
     /** The tokens that were shown since it was asked last. */
     takeUsed(): readonly string[] {
       const ids = [...used];

@@ -1,3 +1,4 @@
+import type { FastifyReply } from 'fastify';
 import { isIPv6 } from 'node:net';
 import { BelfryError } from '../core/errors.ts';
 
@@ -5,13 +6,35 @@ import { BelfryError } from '../core/errors.ts';
 const failuresMax = 20;
 const windowMs = 10_000;
 const addressesMax = 10_000;
+/** More refused tries than this within the window are a flood: its answers come one in so long. */
+const floodFrom = 500;
+const floodPauseMs = 20;
+/** So many wait at a time; others are answered at once. */
+const pausedMax = 1_000;
+
+/** The fields of rateLimit.ts on the answer to an address that has to wait. */
+export function showFailures(reply: FastifyReply, { code, retryAfterSeconds }: BelfryError): void {
+  if (code !== 'rate_limited' || retryAfterSeconds === undefined) return;
+  reply
+    .header('ratelimit-policy', `"address";q=${failuresMax};w=${windowMs / 1_000}`)
+    .header('ratelimit', `"address";r=0;t=${retryAfterSeconds}`);
+}
+
+interface Window {
+  count: number;
+  refused: number;
+  endsAtMs: number;
+  /** When a flood gets its next answer. */
+  nextAnswerAtMs: number;
+}
 
 /**
  * Counts failures by address. Forgets the oldest address beyond a number: a crowd of addresses can
  * buy itself tries, but no memory.
  */
 export function createFailureLimit(clock: { monotonicMs(): number }) {
-  const windows = new Map<string, { count: number; endsAtMs: number }>();
+  const windows = new Map<string, Window>();
+  let paused = 0;
 
   return {
     /** @throws BelfryError `rate_limited`. */
@@ -20,6 +43,7 @@ export function createFailureLimit(clock: { monotonicMs(): number }) {
       if (window === undefined || window.count < failuresMax) return;
       const leftMs = window.endsAtMs - clock.monotonicMs();
       if (leftMs <= 0) return;
+      window.refused += 1;
       const seconds = Math.ceil(leftMs / 1_000);
       throw new BelfryError(
         'rate_limited',
@@ -36,8 +60,30 @@ export function createFailureLimit(clock: { monotonicMs(): number }) {
         return;
       }
       windows.delete(origin);
-      windows.set(origin, { count: 1, endsAtMs: nowMs + windowMs });
+      windows.set(origin, {
+        count: 1,
+        refused: 0,
+        endsAtMs: nowMs + windowMs,
+        nextAnswerAtMs: nowMs,
+      });
       if (windows.size > addressesMax) windows.delete(windows.keys().next().value ?? '');
+    },
+    /**
+     * Calls `answer` with the refusal of a request: at once, but for an address that floods. Over
+     * however many connections, that gets 50 a second, and leaves the process to others.
+     */
+    pace(address: string, answer: () => void): void {
+      const window = windows.get(originOf(address));
+      if (window === undefined || window.refused <= floodFrom || paused >= pausedMax) {
+        return answer();
+      }
+      const nowMs = clock.monotonicMs();
+      window.nextAnswerAtMs = Math.max(nowMs, window.nextAnswerAtMs) + floodPauseMs;
+      paused += 1;
+      setTimeout(() => {
+        paused -= 1;
+        answer();
+      }, window.nextAnswerAtMs - nowMs);
     },
   };
 }

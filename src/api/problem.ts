@@ -9,6 +9,10 @@ export interface Problem {
   readonly code: ErrorCode;
   readonly detail: string;
   readonly fields?: readonly FieldProblem[];
+  /** Of `quota_exceeded`: which, how much there may be and is. */
+  readonly quota?: string;
+  readonly limit?: number;
+  readonly used?: number;
 }
 
 export const problemContentType = 'application/problem+json; charset=utf-8';
@@ -25,6 +29,7 @@ export function problemOf(err: BelfryError): Problem {
     code: err.code,
     detail: err.message,
     ...(err.fields.length > 0 ? { fields: err.fields } : {}),
+    ...err.quota,
   };
 }
 

@@ -4,10 +4,12 @@ import type { Logger } from '../telemetry/log.ts';
 import { authenticateRequests } from './authentication.ts';
 import type { Authenticator } from './authenticator.ts';
 import { asBelfryError, problemContentType, problemOf, retryAfterSeconds } from './problem.ts';
+import type { RateKeeper } from './rateLimit.ts';
 import type { DocumentedRoute } from './openapi/document.ts';
 import { batchRoutes, linesTypes } from './routes/batch.ts';
 import { auditRoutes, type AuditService } from './routes/audit.ts';
 import { bulkRoutes, type BulkService } from './routes/bulk.ts';
+import { limitRoutes, type LimitService } from './routes/limits.ts';
 import { listRoutes, type ListService } from './routes/lists.ts';
 import { operationRoutes, type Operations } from './routes/operations.ts';
 import { changeRoutes, type ChangeService } from './routes/changes.ts';
@@ -35,14 +37,15 @@ export function createServer(options: {
   timers: TimerService & ChangeService & NamedTimerService & ListService & BulkService;
   tokens: TokenService & AuditService & ProjectStateService;
   secrets: SecretService['secrets'];
+  limits: LimitService;
   operations: Operations;
   authenticator: Authenticator;
+  rateKeeper: RateKeeper;
   bodyBytesMax: number;
   batchBytesMax: number;
   log: Logger;
 }): FastifyInstance {
-  const { timers, tokens, secrets, operations, authenticator, bodyBytesMax, batchBytesMax, log } =
-    options;
+  const { timers, tokens, operations, authenticator, bodyBytesMax, batchBytesMax, log } = options;
   const server = Fastify({
     bodyLimit: bodyBytesMax,
     requestTimeout: requestTimeoutMs,
@@ -100,7 +103,7 @@ export function createServer(options: {
     }
   });
 
-  authenticateRequests(server, authenticator);
+  authenticateRequests(server, authenticator, options.rateKeeper);
   server.addContentTypeParser([...linesTypes], (_req, stream, done) => done(null, stream));
 
   server.setErrorHandler((thrown: Error, req, reply) => {
@@ -131,7 +134,8 @@ export function createServer(options: {
   batchRoutes(server, timers, { bodyBytesMax, batchBytesMax });
   tokenRoutes(server, tokens);
   projectStateRoutes(server, tokens, timers, tokens);
-  secretRoutes(server, { secrets, audit: tokens.audit });
+  secretRoutes(server, { secrets: options.secrets, audit: tokens.audit });
+  limitRoutes(server, options.limits, options.rateKeeper);
   auditRoutes(server, tokens);
   operationRoutes(server, operations);
   referenceRoutes(server, routes);

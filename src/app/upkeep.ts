@@ -8,6 +8,7 @@ export function upkeep(services: {
   readonly audit: { extendChain(mayGoOn: () => Promise<boolean>): Promise<void> };
   readonly markTokensUsed: () => Promise<void>;
   readonly registerSecretKey: () => Promise<unknown>;
+  readonly forgetAllowances: () => Promise<unknown>;
   readonly giveBacks: { forget(): Promise<void> };
   readonly answerRequests: () => Promise<unknown>;
   /** Of a process that fires timers. */
@@ -28,6 +29,7 @@ export function upkeep(services: {
     },
     { name: 'tokens-used', everyMs: 30_000, run: services.markTokensUsed },
     { name: 'secret-keys', everyMs: 60_000, run: services.registerSecretKey },
+    { name: 'allowances', everyMs: 60_000, run: services.forgetAllowances },
     { name: 'give-backs', everyMs: 60_000, run: () => giveBacks.forget() },
     { name: 'requests', everyMs: 250, run: services.answerRequests },
     ...(lanes === undefined

@@ -8,7 +8,14 @@ import {
   resumeProject,
 } from './access/projects.ts';
 import { deleteSecret, listSecrets, rotateSecrets, setSecret } from './access/secrets.ts';
-import { createToken, listTokens, revokeToken, rotateToken } from './access/tokens.ts';
+import { setLimits, showLimits, showUsage, unsetLimits } from './access/limits.ts';
+import {
+  createToken,
+  listTokens,
+  revokeToken,
+  rotateToken,
+  setTokenRate,
+} from './access/tokens.ts';
 import type { Command } from './command.ts';
 import { completionScript, shells } from './completion.ts';
 import { listen } from './listen.ts';
@@ -142,6 +149,11 @@ export const commands: readonly Command[] = [
   listSecrets,
   deleteSecret,
   rotateSecrets,
+  setTokenRate,
+  showLimits,
+  setLimits,
+  unsetLimits,
+  showUsage,
   listAudit,
   verifyAudit,
   listen,

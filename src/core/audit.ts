@@ -23,6 +23,7 @@ export type AuditAction =
   | 'secret.set'
   | 'secret.delete'
   | 'secrets.rotate'
+  | 'limits.set'
   | 'timers.cancel'
   | 'timers.retry';
 

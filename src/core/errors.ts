@@ -19,6 +19,7 @@ export const errorCatalogue = {
     retryable: false,
   },
   target_not_allowed: { status: 403, title: 'The target is not allowed', retryable: false },
+  quota_exceeded: { status: 403, title: 'A quota of the project is used up', retryable: false },
   timer_not_found: { status: 404, title: 'No such timer', retryable: false },
   token_not_found: { status: 404, title: 'No such token', retryable: false },
   secret_not_found: { status: 404, title: 'No such secret', retryable: false },
@@ -66,11 +67,20 @@ export interface FieldProblem {
   readonly message: string;
 }
 
+/** Which quota a request goes beyond: its name, and how much there may be and is, as callers say it. */
+export interface QuotaProblem {
+  readonly quota: string;
+  readonly limit: number;
+  readonly used: number;
+}
+
 /** An error with a code of the catalogue. `message` says what failed, and with which id. */
 export class BelfryError extends Error {
   override readonly name = 'BelfryError';
   readonly code: ErrorCode;
   readonly fields: readonly FieldProblem[];
+  /** Of `quota_exceeded`. */
+  readonly quota: QuotaProblem | undefined;
   /** When to try again, if it is known. */
   readonly retryAfterSeconds: number | undefined;
 
@@ -80,12 +90,14 @@ export class BelfryError extends Error {
     options: {
       cause?: unknown;
       fields?: readonly FieldProblem[];
+      quota?: QuotaProblem;
       retryAfterSeconds?: number;
     } = {},
   ) {
     super(message, options.cause === undefined ? {} : { cause: options.cause });
     this.code = code;
     this.fields = options.fields ?? [];
+    this.quota = options.quota;
     this.retryAfterSeconds = options.retryAfterSeconds;
   }
 }

@@ -1,9 +1,23 @@
+import type { Rate } from './limits.ts';
+
 /** What a caller may do. `admin`: all in its project; `operator`: all in the installation. */
 export const scopes = ['timers:read', 'timers:write', 'admin', 'operator'] as const;
 export type Scope = (typeof scopes)[number];
 
 /** What a route wants of a caller: a scope, or whatever token that has not ended. */
 export type Need = Scope | 'any';
+
+/** A token bucket that requests of a caller are taken from. */
+export interface RequestRate {
+  /** Of all processes: `project:7`. */
+  readonly subject: string;
+  readonly perSecond: number;
+  readonly burst: number;
+  /** As `RateLimit` and `RateLimit-Policy` name it. */
+  readonly name: 'project' | 'token';
+  /** As it was given. */
+  readonly rate: Rate;
+}
 
 /** Who asks. */
 export interface Principal {
@@ -14,6 +28,8 @@ export interface Principal {
   readonly name: string;
   readonly projectId: number;
   readonly scopes: readonly Scope[];
+  /** Of the project and of the token; undefined where neither has one. */
+  readonly rates: readonly RequestRate[] | undefined;
 }
 
 /** Until projects are made, there is this one. */
@@ -26,6 +42,7 @@ export const anyone: Principal = {
   name: 'anyone',
   projectId: firstProjectId,
   scopes,
+  rates: undefined,
 };
 
 /** Each scope with those that it stands for as well. */

@@ -1,6 +1,7 @@
 import { isLabel, labelLengthMax } from './annotations.ts';
 import { parseSpan } from './due.ts';
 import { invalidField } from './errors.ts';
+import { parseRate, type Rate } from './limits.ts';
 import { scopes, type Scope } from './principal.ts';
 
 /** What a new token is to be. */
@@ -9,6 +10,8 @@ export interface TokenWish {
   readonly scopes: readonly Scope[];
   /** From its creation; null: never. */
   readonly expiresAfterMs: number | null;
+  /** Null: as often as the project may. */
+  readonly rate: Rate | null;
 }
 
 /** @throws BelfryError `validation_failed` that names the field. */
@@ -16,11 +19,13 @@ export function parseTokenWish(fields: {
   readonly name?: unknown;
   readonly scopes?: unknown;
   readonly expires_after?: unknown;
+  readonly rate?: unknown;
 }): TokenWish {
   return {
     name: parseName(fields.name),
     scopes: parseScopes(fields.scopes),
     expiresAfterMs: parseExpiry(fields.expires_after),
+    rate: parseTokenRate(fields.rate),
   };
 }
 
@@ -31,6 +36,11 @@ export function parseName(value: unknown): string {
     'name',
     `must be 1 to ${labelLengthMax} characters, without controls, nor blanks at its ends`,
   );
+}
+
+/** @throws BelfryError `validation_failed` that names the field. */
+export function parseTokenRate(value: unknown): Rate | null {
+  return value === undefined || value === null ? null : parseRate('rate', value);
 }
 
 function parseScopes(value: unknown): readonly Scope[] {

@@ -65,6 +65,26 @@ export function createTimerCreator(options: {
   });
 }
 
+/**
+ * What was answered before under the key of this one; undefined when nothing was, or it has none.
+ * @throws BelfryError `idempotency_key_reused`.
+ */
+export async function replayOf(
+  database: Database,
+  timer: NewTimer,
+): Promise<CreatedTimer | undefined> {
+  const { projectId, idempotencyKey } = timer;
+  if (idempotencyKey === null) return undefined;
+  const found = await createIdempotencyKeyStore(database).read([
+    { projectId, key: idempotencyKey.key },
+  ]);
+  if (found.length === 0) return undefined;
+  const answered = new Map(found.map((answer) => [keyText(projectId, answer.key), answer]));
+  const answer = answerAgain(timer, answered);
+  if (answer instanceof BelfryError) throw answer;
+  return answer;
+}
+
 /** About what a timer takes on its way to the database; bytes travel as two digits each. */
 export function contentBytes({ request, labels, metadata }: TimerContent): number {
   const { url, headers, body } = request;

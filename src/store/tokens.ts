@@ -1,4 +1,5 @@
 import type { Actor } from '../core/audit.ts';
+import type { ProjectLimits, Rate } from '../core/limits.ts';
 import type { Scope } from '../core/principal.ts';
 import { auditOf, auditValues } from './auditLog.ts';
 import type { Database } from './database.ts';
@@ -13,6 +14,7 @@ export interface StoredToken {
   readonly expiresAtMs: number | null;
   readonly revokedAtMs: number | null;
   readonly lastUsedAtMs: number | null;
+  readonly rate: Rate | null;
 }
 
 export interface NewStoredToken {
@@ -22,6 +24,7 @@ export interface NewStoredToken {
   readonly secretHash: Buffer;
   readonly scopes: readonly Scope[];
   readonly expiresAfterMs: number | null;
+  readonly rate: Rate | null;
 }
 
 /** What tells whether somebody who shows a token is let in. */
@@ -32,6 +35,9 @@ export interface TokenProof {
   readonly scopes: readonly Scope[];
   /** Until it ends, by the database's clock; null: it does not. Negative: it has ended. */
   readonly endsInMs: number | null;
+  /** Of its project. */
+  readonly limits: ProjectLimits | null;
+  readonly rate: Rate | null;
 }
 
 type TokenRow = readonly [
@@ -43,29 +49,32 @@ type TokenRow = readonly [
   expiresAtMs: number | null,
   revokedAtMs: number | null,
   lastUsedAtMs: number | null,
+  rate: Rate | null,
 ];
 
 const columns =
-  't.id, t.project_id, t.name, t.scopes, t.created_at, t.expires_at, t.revoked_at, t.last_used_at';
+  't.id, t.project_id, t.name, t.scopes, t.created_at, t.expires_at, t.revoked_at, t.last_used_at, t.rate';
 
-// Each by tokens_pkey, but for the list: tokens_project_id.
+// Each by tokens_pkey (and projects_pkey), but for the list: tokens_project_id.
 const proveToken = {
   name: 'prove_token',
   text: `
-SELECT secret_hash, project_id, name, scopes,
-  (extract(epoch FROM least(expires_at, revoked_at) - clock_timestamp()) * 1000)::float8
-FROM belfry.tokens WHERE id = $1`,
+SELECT t.secret_hash, t.project_id, t.name, t.scopes,
+  (extract(epoch FROM least(t.expires_at, t.revoked_at) - clock_timestamp()) * 1000)::float8,
+  p.limits, t.rate
+FROM belfry.tokens t JOIN belfry.projects p ON p.id = t.project_id WHERE t.id = $1`,
 };
 
 const insertToken = {
   name: 'insert_token',
   text: `
 WITH t AS (
-  INSERT INTO belfry.tokens (id, project_id, name, secret_hash, scopes, expires_at)
-  SELECT $1, p.id, $3, $4, $5::text[], clock_timestamp() + $6::float8 * interval '1 millisecond'
+  INSERT INTO belfry.tokens (id, project_id, name, secret_hash, scopes, expires_at, rate)
+  SELECT $1, p.id, $3, $4, $5::text[], clock_timestamp() + $6::float8 * interval '1 millisecond',
+    $7::jsonb
   FROM belfry.projects p WHERE p.id = $2::bigint
   RETURNING *
-), ${auditOf('t', 7, { projectId: 't.project_id', target: 't.id' })}
+), ${auditOf('t', 8, { projectId: 't.project_id', target: 't.id' })}
 SELECT ${columns} FROM t`,
 };
 
@@ -97,6 +106,15 @@ RETURNING t.*
 SELECT ${columns} FROM ended t`,
 };
 
+const setRate = {
+  name: 'set_token_rate',
+  text: `
+WITH changed AS (
+  UPDATE belfry.tokens t SET rate = $2::jsonb WHERE t.id = $1 RETURNING t.*
+), ${auditOf('changed', 3, { projectId: 'changed.project_id', target: 'changed.id' })}
+SELECT ${columns} FROM changed t`,
+};
+
 const markUsed = {
   name: 'mark_tokens_used',
   text: `
@@ -108,17 +126,26 @@ export function createTokenStore(database: Database) {
   return {
     async prove(id: string): Promise<TokenProof | undefined> {
       const [row] = await database.query<
-        [Buffer, number, string, Scope[], endsInMs: number | null]
+        [
+          Buffer,
+          number,
+          string,
+          Scope[],
+          endsInMs: number | null,
+          ProjectLimits | null,
+          Rate | null,
+        ]
       >(proveToken, [id]);
       if (row === undefined) return undefined;
-      const [secretHash, projectId, name, scopes, endsInMs] = row;
-      return { secretHash, projectId, name, scopes, endsInMs };
+      const [secretHash, projectId, name, scopes, endsInMs, limits, rate] = row;
+      return { secretHash, projectId, name, scopes, endsInMs, limits, rate };
     },
     /** Undefined when there is no such project. */
     async add(token: NewStoredToken, actor: Actor): Promise<StoredToken | undefined> {
-      const { id, projectId, name, secretHash, scopes, expiresAfterMs } = token;
-      const detail = { name, scopes };
-      const values = [id, projectId, name, secretHash, scopes, expiresAfterMs];
+      const { id, projectId, name, secretHash, scopes, expiresAfterMs, rate } = token;
+      const detail = { name, scopes, ...(rate === null ? {} : { rate }) };
+      const rateText = rate === null ? null : JSON.stringify(rate);
+      const values = [id, projectId, name, secretHash, scopes, expiresAfterMs, rateText];
       return first(
         await database.query<TokenRow>(insertToken, [
           ...values,
@@ -144,6 +171,11 @@ export function createTokenStore(database: Database) {
       const values = [id, afterMs, ...auditValues(actor, deed)];
       return first(await database.query<TokenRow>(endToken, values));
     },
+    async setRate(id: string, rate: Rate | null, actor: Actor): Promise<StoredToken | undefined> {
+      const text = rate === null ? null : JSON.stringify(rate);
+      const deed = auditValues(actor, { action: 'limits.set', detail: { rate } });
+      return first(await database.query<TokenRow>(setRate, [id, text, ...deed]));
+    },
     async markUsed(ids: readonly string[]): Promise<void> {
       await database.query(markUsed, [ids]);
     },
@@ -158,6 +190,8 @@ function first(rows: readonly TokenRow[]): StoredToken | undefined {
 }
 
 function tokenOf(row: TokenRow): StoredToken {
-  const [id, projectId, name, scopes, createdAtMs, expiresAtMs, revokedAtMs, lastUsedAtMs] = row;
-  return { id, projectId, name, scopes, createdAtMs, expiresAtMs, revokedAtMs, lastUsedAtMs };
+  const [id, projectId, name, scopes, createdAtMs, expiresAtMs, revokedAtMs, lastUsedAtMs, rate] =
+    row;
+  const instants = { createdAtMs, expiresAtMs, revokedAtMs, lastUsedAtMs };
+  return { id, projectId, name, scopes, rate, ...instants };
 }

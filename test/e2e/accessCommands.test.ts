@@ -148,6 +148,38 @@ void test('secrets are set from the standard input, listed without values, delet
   assert.match(refused.stderr, /uses the secret "stripe-key", which the project does not have/);
 });
 
+void test('limits are set, shown beside what is used, and taken away', async () => {
+  const of = ['--project', '2'];
+  const wanted = 'limits set --rate 600/1m,50 --live-timers 3 --horizon 1d'.split(' ');
+  const expected = {
+    project: 2,
+    rate: { requests: 600, per: 60, burst: 50 },
+    live_timers: 3,
+    creates_per_day: null,
+    body_bytes: null,
+    horizon: 86_400,
+    attempts: null,
+  };
+  assert.deepEqual(await json([...wanted, ...of]), [expected]);
+  assert.deepEqual(await json(['limits', 'show', ...of]), [expected]);
+  const [issued] = await json(
+    ['tokens', 'create', 'limited', '--scope', 'timers:read', '--rate', '5/1s,10'].concat(of),
+  );
+  const token = { BELFRY_TOKEN: String(issued?.['token']) };
+  const usage = await run(['usage', '--json'], token);
+  assert.partialDeepStrictEqual(JSON.parse(usage.stdout), {
+    live_timers: { limit: 3, used: 0 },
+    token_requests: { limit: { requests: 5, per: 1, burst: 10 } },
+  });
+  const [lifted] = await json(['tokens', 'rate', String(issued?.['id']), 'none']);
+  assert.equal(lifted?.['rate'], null);
+  const [rest] = await json(['limits', 'unset', 'rate', 'live-timers', ...of]);
+  assert.deepEqual(rest, { ...expected, rate: null, live_timers: null });
+  const wrong = await run(['limits', 'set', '--rate', 'often', ...of]);
+  assert.equal(wrong.code, 2);
+  assert.match(wrong.stderr, /--rate got "often"/);
+});
+
 void test('a file of tokens that others may read is not used, and a logout forgets', async () => {
   await chmod(file, 0o644);
   const refused = await run(['whoami']);

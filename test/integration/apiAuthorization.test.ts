@@ -85,6 +85,8 @@ const bodies: Readonly<Record<string, unknown>> = {
   purgeProject: { dry_run: true },
   setSecret: { value: 'another' },
   createToken: { name: 'x', scopes: ['timers:read'] },
+  updateToken: { rate: { requests: 1 } },
+  setLimits: { live_timers: 0 },
 };
 
 async function everything(): Promise<unknown> {
@@ -93,7 +95,8 @@ async function everything(): Promise<unknown> {
     `SELECT (SELECT jsonb_agg(to_jsonb(t) - 'owner' - 'claim' ORDER BY id) FROM belfry.timers t)::text,
        (SELECT count(*) FROM belfry.history),
        (SELECT jsonb_agg(to_jsonb(t) - 'last_used_at' ORDER BY id) FROM belfry.tokens t)::text,
-       (SELECT count(*) FROM belfry.projects), (SELECT count(*) FROM belfry.lanes),
+       (SELECT jsonb_agg(to_jsonb(p) ORDER BY id) FROM belfry.projects p)::text,
+       (SELECT count(*) FROM belfry.lanes),
        (SELECT jsonb_agg(s ORDER BY project_id, name) FROM belfry.secrets s)::text`,
   );
 }
@@ -167,8 +170,9 @@ test('what is of another project is as if it were not there', async () => {
     'SELECT to_jsonb(t)::text FROM belfry.timers t WHERE project_id = $1',
     [one.project],
   );
-  for (const { operationId, method, template } of operations) {
-    if (template.includes('{id}')) {
+  for (const { operationId, method, template, scope } of operations) {
+    // Operators see all.
+    if (template.includes('{id}') && scope !== 'operator') {
       const answer = await call(
         two.admin.token,
         method,

@@ -155,7 +155,7 @@ async function refusals(): Promise<string[]> {
     const { id, secretHash, text } = newToken();
     const scopes = scopesWithout[operation.scope];
     await tokens.add(
-      { id, secretHash, scopes, projectId: 1, name: 'a', expiresAfterMs: null },
+      { id, secretHash, scopes, projectId: 1, name: 'a', expiresAfterMs: null, rate: null },
       nobody,
     );
     pairs.push(await pairFor(operation, text));
@@ -267,6 +267,10 @@ test('every documented status of every route is given by the real service, and n
   await call('POST', '/tokens', large);
   await call('GET', '/tokens');
   await call('GET', '/tokens?project=x');
+  await call('PATCH', tokenPath, { rate: { requests: 100 } });
+  await call('PATCH', tokenPath, {});
+  await call('PATCH', tokenPath, large);
+  await call('PATCH', '/tokens/0', { rate: null });
   await call('POST', `${tokenPath}/rotate`);
   await call('POST', `${tokenPath}/rotate`, { overlap: -1 });
   await call('POST', `${tokenPath}/rotate`, large);
@@ -302,9 +306,19 @@ test('every documented status of every route is given by the real service, and n
     await call('POST', `/projects/2/${action}`, large);
     await raw(`POST /projects/2/${action} HTTP/1.1\r\n${noChunk}`);
   }
+  await call('GET', '/projects/2/limits');
+  await call('GET', '/projects/x/limits');
+  await call('PATCH', '/projects/2/limits', { rate: { requests: 100, per: 60 }, live_timers: 9 });
+  await call('PATCH', '/projects/2/limits', { rate: { requests: 0 } });
+  await call('PATCH', '/projects/2/limits', large);
+  await call('PATCH', '/projects/999/limits', { live_timers: null });
+  await call('GET', '/usage');
   await call('GET', '/whoami');
   await call('GET', '/audit');
   await call('GET', '/audit?limit=0');
+  for (const path of ['/usage', '/projects/1/limits']) {
+    await raw(`GET ${path} HTTP/1.1\r\n${noChunk}`);
+  }
   await raw(`GET /whoami HTTP/1.1\r\n${noChunk}`);
   await raw('GET /whoami HTTP/1.1\r\nhost: evil.example\r\nconnection: close\r\n\r\n');
   await raw(`GET /projects HTTP/1.1\r\n${noChunk}`);

@@ -63,6 +63,8 @@ const meaningfulHeaders = [
   'etag',
   'idempotent-replayed',
   'www-authenticate',
+  'ratelimit-policy',
+  'ratelimit',
 ];
 
 export function contractFrom(document: Json): Contract {

@@ -13,6 +13,7 @@ const ranks: Readonly<Record<string, number>> = {
   transport: 4,
   scheduler: 5,
   delivery: 5,
+  limits: 5,
   api: 6,
   app: 7,
   cli: 8,
@@ -25,8 +26,9 @@ const forbidden: Readonly<Record<string, readonly string[]>> = {
   delivery: ['store'],
   // Consumers declare the small interface that they need; app.ts puts the store behind it.
   scheduler: ['store'],
-  api: ['store', 'transport', 'scheduler', 'delivery'],
-  cli: ['transport', 'scheduler', 'delivery', 'api'],
+  limits: ['store', 'transport'],
+  api: ['store', 'transport', 'scheduler', 'delivery', 'limits'],
+  cli: ['transport', 'scheduler', 'delivery', 'limits', 'api'],
 };
 
 const root = join(import.meta.dirname, '../..');
@@ -157,7 +159,7 @@ test('every SQL text and every import of the driver is in store/', () => {
 });
 
 test('services are constructed in app.ts: nothing else imports from more than two of their parts', () => {
-  const services = ['store', 'scheduler', 'delivery', 'api'];
+  const services = ['store', 'scheduler', 'delivery', 'limits', 'api'];
   for (const { path } of files) {
     if (path === 'src/app.ts') continue;
     const used = new Set(edges.filter(({ from }) => from === path).map(({ to }) => partOf(to)));

@@ -6,13 +6,14 @@ import {
   type TokenProof,
 } from '../../src/api/authenticator.ts';
 import { BelfryError } from '../../src/core/errors.ts';
+import type { ProjectLimits } from '../../src/core/limits.ts';
 import { newToken } from '../../src/core/token.ts';
 
 /** An authenticator on a clock of its own, with a store that counts its look-ups. */
 function world(mode: AuthMode = 'on') {
   const clock = { nowMs: 0, monotonicMs: () => clock.nowMs };
   const proofs = new Map<string, TokenProof>();
-  const state = { lookUps: 0, isInitialised: false };
+  const state = { lookUps: 0, isInitialised: false, limits: {} as ProjectLimits };
   const authenticator = createAuthenticator({
     mode,
     clock,
@@ -22,6 +23,7 @@ function world(mode: AuthMode = 'on') {
         return Promise.resolve(proofs.get(id));
       },
       isInitialised: () => Promise.resolve(state.isInitialised),
+      limits: () => Promise.resolve(state.limits),
     },
   });
   function add(more: Partial<TokenProof> = {}) {
@@ -32,6 +34,8 @@ function world(mode: AuthMode = 'on') {
       name: 'n',
       scopes: ['admin'],
       endsInMs: null,
+      limits: null,
+      rate: null,
       ...more,
     });
     return { id, text };
@@ -100,6 +104,21 @@ test('an address that guesses has to wait; a token that was right before goes on
   assert.equal(typeof (await ask(unseen, { address: '10.0.0.1' })), 'object');
   clock.nowMs += 10_000;
   assert.equal(typeof (await ask(unseen)), 'object');
+});
+
+test('an address that floods gets its answers one by one, others at once', async () => {
+  const { authenticator, ask } = world();
+  const paced = (address: string) =>
+    new Promise<number>((resolve) => {
+      const startMs = performance.now();
+      authenticator.paceRefusal(address, () => resolve(performance.now() - startMs));
+    });
+  for (let guess = 0; guess < 520; guess++) await ask('x');
+  assert.ok((await paced('::1')) < 15, 'no flood yet');
+  for (let guess = 0; guess < 100; guess++) await ask('x');
+  const waits = await Promise.all(Array.from({ length: 10 }, () => paced('::1')));
+  assert.ok((waits.at(-1) ?? 0) >= 180, waits.join(', '));
+  assert.ok((await paced('10.0.0.1')) < 15);
 });
 
 test('all addresses of a /64 are one', async () => {

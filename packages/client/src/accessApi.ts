@@ -1,14 +1,16 @@
 import { answerJson } from './answerJson.ts';
 import { createProjectsApi, type ProjectsApi } from './projectsApi.ts';
-import type { Span } from './requests.ts';
+import type { LimitsPatch, RateWish, Span } from './requests.ts';
 import type {
   AuditPage,
   Caller,
   IssuedToken,
+  Limits,
   Scope,
   Secret,
   SecretRotation,
   Token,
+  Usage,
 } from './responses.ts';
 import type { Call, CallOptions, Sender } from './sender.ts';
 
@@ -20,6 +22,8 @@ export interface NewToken {
   readonly project?: number;
   /** Default: never. */
   readonly expires_after?: Span;
+  /** How often it may ask. Default: as often as its project. */
+  readonly rate?: RateWish | null;
 }
 
 /** Tokens of a project: for its admins. */
@@ -30,6 +34,8 @@ export interface TokensApi {
   list(options?: CallOptions & { readonly project?: number }): Promise<readonly Token[]>;
   /** No process takes it any more within a second. */
   revoke(id: string, options?: CallOptions): Promise<Token>;
+  /** How often it may ask; null: as often as its project. Holds everywhere within a second. */
+  setRate(id: string, rate: RateWish | null, options?: CallOptions): Promise<Token>;
   /** Another one in its place; the old one is good for `overlap` still (default: an hour). */
   rotate(id: string, options?: CallOptions & { readonly overlap?: Span }): Promise<IssuedToken>;
 }
@@ -51,10 +57,21 @@ export interface SecretsApi {
   ): Promise<SecretRotation>;
 }
 
+/** What projects may do at most. */
+export interface LimitsApi {
+  /** For admins of the project, and operators. */
+  get(project: number, options?: CallOptions): Promise<Limits>;
+  /** For operators. What is not given stays; null takes a limit away. Holds within a second. */
+  set(project: number, limits: LimitsPatch, options?: CallOptions): Promise<Limits>;
+}
+
 export interface AccessApi {
   readonly tokens: TokensApi;
   readonly projects: ProjectsApi;
   readonly secrets: SecretsApi;
+  readonly limits: LimitsApi;
+  /** What the project uses, beside what it may. */
+  usage(options?: CallOptions): Promise<Usage>;
   /** Who did what, oldest first: of the project, or for operators of all. */
   audit(
     options?: CallOptions & {
@@ -78,6 +95,8 @@ export function createAccessApi(sender: Sender): AccessApi {
   // Sent again, what gives a token would do it twice.
   const once = { method: 'POST', isRepeatable: false } as const;
   const read = { method: 'GET', isRepeatable: true } as const;
+  const patch = { method: 'PATCH', isRepeatable: true } as const;
+  const limitsOf = (project: number) => `/projects/${project}/limits`;
 
   return {
     audit({ after = 0, limit, order, ...options } = {}) {
@@ -85,6 +104,12 @@ export function createAccessApi(sender: Sender): AccessApi {
       if (limit !== undefined) query.set('limit', String(limit));
       if (order !== undefined) query.set('order', order);
       return ask({ ...read, path: `/audit?${query}` }, options);
+    },
+    usage: (options) => ask({ ...read, path: '/usage' }, options),
+    limits: {
+      get: (project, options) => ask({ ...read, path: limitsOf(project) }, options),
+      set: (project, limits, options) =>
+        ask({ ...patch, path: limitsOf(project), body: limits }, options),
     },
     whoami: (options) => ask({ ...read, path: '/whoami' }, options),
     tokens: {
@@ -95,6 +120,7 @@ export function createAccessApi(sender: Sender): AccessApi {
       },
       revoke: (id, options) =>
         ask({ method: 'DELETE', path: pathOf(id), isRepeatable: true }, options),
+      setRate: (id, rate, options) => ask({ ...patch, path: pathOf(id), body: { rate } }, options),
       rotate(id, { overlap, ...options } = {}) {
         const body = overlap === undefined ? {} : { overlap };
         return ask({ ...once, path: `${pathOf(id)}/rotate`, body }, options);

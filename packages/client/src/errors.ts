@@ -8,6 +8,7 @@ export type ErrorCode =
   | 'forbidden'
   | 'origin_not_allowed'
   | 'target_not_allowed'
+  | 'quota_exceeded'
   | 'timer_not_found'
   | 'token_not_found'
   | 'secret_not_found'
@@ -47,6 +48,17 @@ export interface Problem {
   readonly code: ErrorCode;
   readonly detail: string;
   readonly fields?: readonly FieldProblem[];
+  /** Of `quota_exceeded`. */
+  readonly quota?: string;
+  readonly limit?: number;
+  readonly used?: number;
+}
+
+/** Which quota a request went beyond, how much it allows, and how much there is or was asked for. */
+export interface QuotaProblem {
+  readonly quota: string;
+  readonly limit: number;
+  readonly used: number;
 }
 
 /** The service answered, with an error. `message` is its explanation. */
@@ -57,6 +69,8 @@ export class BelfryApiError extends Error {
   readonly status: number;
   /** What was wrong with which field; empty unless the request was at fault. */
   readonly fields: readonly FieldProblem[];
+  /** Of `quota_exceeded`. */
+  readonly quota: QuotaProblem | undefined;
   /** `x-request-id` of the answer, where something sets one. */
   readonly requestId: string | undefined;
   /** How long the answer asks to wait before the next try, in milliseconds. */
@@ -67,6 +81,7 @@ export class BelfryApiError extends Error {
     status: number;
     message: string;
     fields?: readonly FieldProblem[];
+    quota?: QuotaProblem | undefined;
     requestId?: string | undefined;
     retryAfterMs?: number | undefined;
   }) {
@@ -74,6 +89,7 @@ export class BelfryApiError extends Error {
     this.code = options.code;
     this.status = options.status;
     this.fields = options.fields ?? [];
+    this.quota = options.quota;
     this.requestId = options.requestId;
     this.retryAfterMs = options.retryAfterMs;
   }
@@ -117,13 +133,18 @@ export function apiErrorOf(
     const message = `HTTP ${status} that is no answer of Belfry: ${text.slice(0, 200)}`;
     return new BelfryApiError({ ...seen, code: 'unexpected_response', message });
   }
-  const { code, detail, fields } = problem;
-  return new BelfryApiError({ ...seen, code, message: detail, fields });
+  const { code, detail, fields, quota } = problem;
+  return new BelfryApiError({ ...seen, code, message: detail, fields, quota });
 }
 
-function problemFrom(
-  text: string,
-): { code: string; detail: string; fields: readonly FieldProblem[] } | undefined {
+function problemFrom(text: string):
+  | {
+      code: string;
+      detail: string;
+      fields: readonly FieldProblem[];
+      quota: QuotaProblem | undefined;
+    }
+  | undefined {
   let value: unknown;
   try {
     value = JSON.parse(text);
@@ -139,7 +160,14 @@ function problemFrom(
     code,
     detail: typeof detail === 'string' ? detail : code,
     fields: Array.isArray(fields) ? fields.filter(isFieldProblem) : [],
+    quota: quotaFrom(value),
   };
+}
+
+function quotaFrom(value: object): QuotaProblem | undefined {
+  const { quota, limit, used } = { quota: undefined, limit: undefined, used: undefined, ...value };
+  const isOne = typeof quota === 'string' && typeof limit === 'number' && typeof used === 'number';
+  return isOne ? { quota, limit, used } : undefined;
 }
 
 function isFieldProblem(value: unknown): value is FieldProblem {

@@ -6,9 +6,10 @@ export {
   type ErrorCode,
   type FieldProblem,
   type Problem,
+  type QuotaProblem,
 } from './errors.ts';
 export type { ProjectsApi } from './projectsApi.ts';
-export type { AccessApi, NewToken, SecretsApi, TokensApi } from './accessApi.ts';
+export type { AccessApi, LimitsApi, NewToken, SecretsApi, TokensApi } from './accessApi.ts';
 export type { BulkOptions, BulkPlan, BulkProgress, BulkResult } from './bulk.ts';
 export type { BatchOptions } from './batch.ts';
 export type { TimerList } from './list.ts';

@@ -127,3 +127,25 @@ export interface ListFilter extends TimerFilter {
   /** `next` of an earlier page, to go on from there with the same filter. */
   readonly cursor?: string;
 }
+
+/** A token bucket: so many requests in `per` (a second by default), `burst` of them at once. */
+export interface RateWish {
+  readonly requests: number;
+  /** 1 s to a day. */
+  readonly per?: Span;
+  /** At least what half a second brings. Default: as many as `requests`. */
+  readonly burst?: number;
+}
+
+/** A change of what a project may do at most: null takes a limit away. */
+export interface LimitsPatch {
+  readonly rate?: RateWish | null;
+  readonly live_timers?: number | null;
+  /** A day is one of UTC. */
+  readonly creates_per_day?: number | null;
+  readonly body_bytes?: number | null;
+  /** How far ahead a timer may be due. */
+  readonly horizon?: Span | null;
+  /** How many attempts a timer may ask for. */
+  readonly attempts?: number | null;
+}

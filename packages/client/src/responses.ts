@@ -172,6 +172,9 @@ interface BatchProblem {
   readonly code: string;
   readonly detail: string;
   readonly fields?: readonly { readonly field: string; readonly message: string }[];
+  readonly quota?: string;
+  readonly limit?: number;
+  readonly used?: number;
 }
 
 export interface Health {
@@ -187,6 +190,40 @@ export interface Readiness {
 /** What a token allows. `admin`: all in its project; `operator`: all in the installation. */
 export type Scope = 'timers:read' | 'timers:write' | 'admin' | 'operator';
 
+/** How often may be asked: a token bucket for all processes of the service together. */
+export interface Rate {
+  readonly requests: number;
+  /** Seconds. */
+  readonly per: number;
+  readonly burst: number;
+}
+
+/** What a project may do at most; null: not bounded. */
+export interface Limits {
+  readonly project: number;
+  readonly rate: Rate | null;
+  readonly live_timers: number | null;
+  readonly creates_per_day: number | null;
+  readonly body_bytes: number | null;
+  /** Seconds. */
+  readonly horizon: number | null;
+  readonly attempts: number | null;
+}
+
+/** What a project uses, beside what it may. */
+export interface Usage {
+  readonly project: number;
+  readonly requests: { readonly limit: Rate | null; readonly remaining: number | null };
+  readonly token_requests: { readonly limit: Rate | null; readonly remaining: number | null };
+  readonly live_timers: { readonly limit: number | null; readonly used: number };
+  /** `used` is null where there is no limit: nobody counts then. */
+  readonly creates_per_day: { readonly limit: number | null; readonly used: number | null };
+  readonly body_bytes: number | null;
+  readonly attempts: number | null;
+  /** Seconds. */
+  readonly horizon: number | null;
+}
+
 /** A token as lists show it: without its secret. Instants are RFC 3339. */
 export interface Token {
   /** Not secret. */
@@ -194,6 +231,8 @@ export interface Token {
   readonly project: number;
   readonly name: string;
   readonly scopes: readonly Scope[];
+  /** Null: as often as its project may ask. */
+  readonly rate: Rate | null;
   readonly created_at: string;
   readonly expires_at: string | null;
   readonly revoked_at: string | null;

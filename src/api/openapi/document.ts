@@ -1,4 +1,4 @@
-import type { TObject, TSchema } from 'typebox';
+import { Type, type TObject, type TSchema } from 'typebox';
 import { version } from '../../core/version.ts';
 import { createComponents } from './components.ts';
 import type { ErrorCode } from '../../core/errors.ts';
@@ -21,6 +21,19 @@ const problemsOfAuthentication: readonly ErrorCode[] = [
   'store_unavailable',
   'commit_unknown',
 ];
+
+const rateHeaders: Parameters = {
+  'RateLimit-Policy': {
+    description:
+      'The rates that the caller is bound by, where there are any (draft-ietf-httpapi-ratelimit-headers-11): `q` requests at once, which come back in `w` seconds.',
+    schema: Type.String({ examples: ['"project";q=100;w=10, "token";q=5;w=1'] }),
+  },
+  RateLimit: {
+    description:
+      'What is left of each: `r` requests, for `t` seconds. As far as this process knows; others may have taken some.',
+    schema: Type.String({ examples: ['"project";r=99;t=1, "token";r=4;t=1'] }),
+  },
+};
 
 function problemsOf(scope: Need | null): readonly ErrorCode[] {
   if (scope === null) return [];
@@ -88,6 +101,7 @@ function documented(operation: Operation, components: Components) {
     ...parametersOf('header', operation.headers, components),
   ];
   const requestBody = requestBodyOf(operation, components);
+  const shared = scope === null ? {} : rateHeaders;
   return {
     operationId,
     tags: [tag],
@@ -99,9 +113,12 @@ function documented(operation: Operation, components: Components) {
     ...(requestBody === undefined ? {} : { requestBody }),
     responses: {
       ...Object.fromEntries(
-        Object.entries(answers).map(([status, answer]) => [status, answerOf(answer, components)]),
+        Object.entries(answers).map(([status, answer]) => [
+          status,
+          answerOf({ ...answer, headers: { ...answer.headers, ...shared } }, components),
+        ]),
       ),
-      ...problemAnswers(problems, components),
+      ...problemAnswers(problems, headersOf(shared, components), components),
     },
   };
 }
@@ -146,7 +163,9 @@ function answerOf({ description, headers, body, content }: Answer, components: C
   const shown = body === undefined ? content : { 'application/json': body, ...content };
   return {
     description,
-    ...(headers === undefined ? {} : { headers: headersOf(headers, components) }),
+    ...(Object.keys(headers ?? {}).length === 0
+      ? {}
+      : { headers: headersOf(headers ?? {}, components) }),
     ...(shown === undefined ? {} : { content: contentOf(shown, components) }),
   };
 }

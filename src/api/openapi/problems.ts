@@ -8,22 +8,24 @@ const retryAfter = {
   schema: { type: 'integer', examples: [retryAfterSeconds] },
 };
 
-const headersOf: Readonly<Record<number, { readonly headers: object }>> = {
+const headersOf: Readonly<Record<number, object>> = {
   401: {
-    headers: {
-      'WWW-Authenticate': {
-        description: 'How to ask: with a bearer token.',
-        schema: { type: 'string', examples: ['Bearer realm="belfry"'] },
-      },
+    'WWW-Authenticate': {
+      description: 'How to ask: with a bearer token.',
+      schema: { type: 'string', examples: ['Bearer realm="belfry"'] },
     },
   },
-  429: { headers: { 'Retry-After': retryAfter } },
-  503: { headers: { 'Retry-After': retryAfter } },
+  429: { 'Retry-After': retryAfter },
+  503: { 'Retry-After': retryAfter },
 };
 
-/** The answers of a route that can end in these errors, by status, each with its codes. */
+/**
+ * The answers of a route that can end in these errors, by status, each with its codes; `shared` are
+ * headers that all of its answers may have.
+ */
 export function problemAnswers(
   codes: readonly ErrorCode[],
+  shared: object,
   components: ReturnType<typeof createComponents>,
 ): Record<string, unknown> {
   const byStatus = new Map<number, ErrorCode[]>();
@@ -32,9 +34,10 @@ export function problemAnswers(
     byStatus.set(status, [...(byStatus.get(status) ?? []), code]);
   }
   const answers = [...byStatus].map(([status, some]) => {
+    const headers = { ...headersOf[status], ...shared };
     const answer = {
       description: some.map((code) => `\`${code}\`: ${errorCatalogue[code].title}.`).join('\n\n'),
-      ...headersOf[status],
+      ...(Object.keys(headers).length === 0 ? {} : { headers }),
       content: {
         'application/problem+json': {
           schema: {
@@ -56,5 +59,7 @@ function exampleOf(code: ErrorCode): Problem {
   const isOfFields = code === 'validation_failed';
   const fields = [{ field: 'url', message: 'is required' }];
   const detail = isOfFields ? 'url is required' : '…';
-  return problemOf(new BelfryError(code, detail, isOfFields ? { fields } : {}));
+  const quota = { quota: 'live_timers', limit: 1_000, used: 1_000 };
+  const more = isOfFields ? { fields } : code === 'quota_exceeded' ? { quota } : {};
+  return problemOf(new BelfryError(code, detail, more));
 }

@@ -68,6 +68,7 @@ export function bulkRoutes(
           'bad_request',
           'invalid_json',
           'validation_failed',
+          'quota_exceeded',
           'body_too_large',
           'store_unavailable',
           'commit_unknown',

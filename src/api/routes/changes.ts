@@ -65,6 +65,7 @@ export function changeRoutes(server: FastifyInstance, service: ChangeService): v
         ...problems,
         'secrets_not_configured',
         'target_not_allowed',
+        'quota_exceeded',
         'too_late',
         'version_mismatch',
         'owner_unresponsive',
@@ -120,7 +121,7 @@ export function changeRoutes(server: FastifyInstance, service: ChangeService): v
         body: RetryTimerBody,
         isBodyOptional: true,
         answers: changed,
-        problems: [...problems, 'not_retryable'],
+        problems: [...problems, 'not_retryable', 'quota_exceeded'],
       }),
     },
     async (req, reply) => {

@@ -56,6 +56,7 @@ export function namedTimerRoutes(server: FastifyInstance, service: NamedTimerSer
         'validation_failed',
         'secrets_not_configured',
         'target_not_allowed',
+        'quota_exceeded',
         'body_too_large',
         'store_unavailable',
         'commit_unknown',

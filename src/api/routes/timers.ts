@@ -59,6 +59,7 @@ export function timerRoutes(server: FastifyInstance, service: TimerService): voi
         'invalid_json',
         'bad_request',
         'target_not_allowed',
+        'quota_exceeded',
         'body_too_large',
         'idempotency_key_reused',
         'store_unavailable',

@@ -3,9 +3,10 @@ import { Type } from 'typebox';
 import type { Actor } from '../../core/audit.ts';
 import { parseSpan } from '../../core/due.ts';
 import { BelfryError, invalidField, type ErrorCode } from '../../core/errors.ts';
+import type { Rate } from '../../core/limits.ts';
 import { hasScope, hasScopes, type Principal } from '../../core/principal.ts';
 import { newToken } from '../../core/token.ts';
-import { parseName, parseTokenWish, type TokenWish } from '../../core/tokenWish.ts';
+import { parseName, parseTokenRate, parseTokenWish, type TokenWish } from '../../core/tokenWish.ts';
 import { described, type Parameters } from '../openapi/operation.ts';
 import {
   CallerBody,
@@ -18,6 +19,8 @@ import {
   TokenBody,
   TokenListBody,
 } from '../schemas/token.ts';
+import { TokenPatchBody } from '../schemas/limits.ts';
+import { rateBody } from './limits.ts';
 import { actorOf, optionalBody } from './request.ts';
 
 /** A project as routes show it. */
@@ -29,7 +32,7 @@ export interface ShownProject {
 }
 
 /** A token as routes show it. Instants in milliseconds of the Unix epoch. */
-export interface ShownToken extends Pick<TokenWish, 'name' | 'scopes'> {
+export interface ShownToken extends Pick<TokenWish, 'name' | 'scopes' | 'rate'> {
   readonly id: string;
   readonly projectId: number;
   readonly createdAtMs: number;
@@ -57,6 +60,7 @@ export interface TokenService {
     /** Of one project, or (null) of whichever. */
     read(projectId: number | null, id: string): Promise<ShownToken | undefined>;
     end(id: string, actor: Actor, afterMs?: number): Promise<ShownToken | undefined>;
+    setRate(id: string, rate: Rate | null, actor: Actor): Promise<ShownToken | undefined>;
   };
 }
 
@@ -131,7 +135,7 @@ export function tokenRoutes(server: FastifyInstance, { projects, tokens }: Token
     async () => ({ projects: (await projects.list()).map(projectBody) }),
   );
 
-  server.post<{ Body: { name?: unknown; scopes?: unknown; project?: unknown } }>(
+  server.post<{ Body: { name?: unknown; scopes?: unknown; project?: unknown; rate?: unknown } }>(
     '/tokens',
     described({
       operationId: 'createToken',
@@ -197,6 +201,28 @@ export function tokenRoutes(server: FastifyInstance, { projects, tokens }: Token
     },
   );
 
+  server.patch<{ Params: { id: string }; Body: { rate?: unknown } }>(
+    '/tokens/:id',
+    described({
+      operationId: 'updateToken',
+      tag: 'tokens',
+      scope: 'admin',
+      summary: 'Change how often a token may ask',
+      description: 'It holds in every process within a second.',
+      path: tokenIdPath,
+      body: TokenPatchBody,
+      answers: { 200: { description: 'The token as it is now.', body: TokenBody } },
+      problems: [...withBody, 'token_not_found'],
+    }),
+    async (req) => {
+      const { id } = req.params;
+      if (req.body.rate === undefined) throw invalidField('rate', 'is required; null for none');
+      const rate = parseTokenRate(req.body.rate);
+      await managed(id, req.principal);
+      return tokenBody(existing(await tokens.setRate(id, rate, actorOf(req)), id));
+    },
+  );
+
   server.post<{ Params: { id: string }; Body: { overlap?: unknown } }>(
     '/tokens/:id/rotate',
     {
@@ -207,7 +233,7 @@ export function tokenRoutes(server: FastifyInstance, { projects, tokens }: Token
         scope: 'admin',
         summary: 'Give another token in place of one',
         description:
-          'Of the same name, project and scopes, without an end. The old one is good for `overlap` still.',
+          'Of the same name, project, scopes and rate, without an end. The old one is good for `overlap` still.',
         path: tokenIdPath,
         body: RotateTokenBody,
         isBodyOptional: true,
@@ -221,9 +247,9 @@ export function tokenRoutes(server: FastifyInstance, { projects, tokens }: Token
       const actor = actorOf(req);
       const overlapMs =
         body.overlap === undefined ? overlapDefaultMs : parseSpan('overlap', body.overlap);
-      const { projectId, name, scopes } = await managed(id, principal);
+      const { projectId, name, scopes, rate } = await managed(id, principal);
       // The new one first: whatever breaks in between leaves one too many, not none.
-      const issued = await issue(projectId, { name, scopes, expiresAfterMs: null }, actor);
+      const issued = await issue(projectId, { name, scopes, rate, expiresAfterMs: null }, actor);
       await tokens.end(id, actor, overlapMs);
       reply.code(201);
       return issued;
@@ -280,13 +306,14 @@ export function projectBody({ id, name, createdAtMs, pausedAtMs }: ShownProject)
 }
 
 function tokenBody(token: ShownToken) {
-  const { id, projectId, name, scopes, createdAtMs, expiresAtMs, revokedAtMs, lastUsedAtMs } =
-    token;
+  const { id, projectId, name, scopes, rate } = token;
+  const { createdAtMs, expiresAtMs, revokedAtMs, lastUsedAtMs } = token;
   return {
     id,
     project: projectId,
     name,
     scopes,
+    rate: rate === null ? null : rateBody(rate),
     created_at: textOf(createdAtMs),
     expires_at: expiresAtMs === null ? null : textOf(expiresAtMs),
     revoked_at: revokedAtMs === null ? null : textOf(revokedAtMs),

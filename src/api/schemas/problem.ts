@@ -23,6 +23,11 @@ export const ProblemBody = Type.Object(
         { description: 'Each field at fault, where fields are.' },
       ),
     ),
+    quota: Type.Optional(
+      Type.String({ description: 'Which quota, by its name in the limits of the project.' }),
+    ),
+    limit: Type.Optional(Type.Number({ description: 'How much it allows. Spans in seconds.' })),
+    used: Type.Optional(Type.Number({ description: 'How much there is, or was asked for.' })),
   },
   {
     title: 'Problem',

@@ -1,6 +1,7 @@
 import { Type } from 'typebox';
 import { labelLengthMax } from '../../core/annotations.ts';
 import { scopes } from '../../core/principal.ts';
+import { RateBody, RateWish } from './limits.ts';
 import { instant, nullable, span, wordOf } from './values.ts';
 
 const name = (description: string) =>
@@ -58,6 +59,7 @@ export const NewTokenBody = Type.Object(
         examples: ['P90D'],
       }),
     ),
+    rate: Type.Optional(RateWish),
   },
   { title: 'NewToken', additionalProperties: false },
 );
@@ -67,6 +69,7 @@ const tokenFields = {
   project: projectId,
   name: Type.String(),
   scopes: scopeList,
+  rate: { ...nullable(RateBody), description: 'How often it may ask; null: as its project.' },
   created_at: instant('When it was made.'),
   expires_at: nullable(instant('When it ends of itself; null: it does not.')),
   revoked_at: nullable(instant('When it was revoked; null: it was not.')),

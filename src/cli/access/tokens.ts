@@ -4,6 +4,7 @@ import { table } from '../table.ts';
 import { jsonOption, serviceOptions } from '../terminal.ts';
 import { visible } from '../visible.ts';
 import { shownInstant, spanOf } from '../when.ts';
+import { rateOf, rateOption } from './limits.ts';
 import { projectOf, projectOption } from './projects.ts';
 
 const shared = [jsonOption, ...serviceOptions];
@@ -23,6 +24,7 @@ export const createToken: Command = {
   options: [
     { name: 'scope', takes: 'scope', isRepeatable: true, values: scopes, about: 'what it allows' },
     { name: 'expires-in', takes: 'span', about: 'ends so long from now; default: never' },
+    rateOption,
     projectOption,
     ...shared,
   ],
@@ -34,11 +36,13 @@ export const createToken: Command = {
     const wanted = scopes.filter((scope) => given.texts('scope').includes(scope));
     if (wanted.length === 0) throw new UsageError('tokens create needs a --scope');
     const expiresIn = given.text('expires-in');
+    const rate = given.text('rate');
     const issued = await terminal.client.tokens.create(
       {
         name: given.operands[0] ?? '',
         scopes: wanted,
         ...projectOf(given),
+        ...(rate === undefined ? {} : { rate: rateOf(rate) }),
         ...(expiresIn === undefined ? {} : { expires_after: spanOf('expires-in', expiresIn) }),
       },
       { signal: terminal.signal },
@@ -104,6 +108,26 @@ export const rotateToken: Command = {
       ...(overlap === undefined ? {} : { overlap: spanOf('overlap', overlap) }),
     });
     show(issued, terminal);
+    return 0;
+  },
+};
+
+export const setTokenRate: Command = {
+  path: ['tokens', 'rate'],
+  operands: '<id> <rate>',
+  operandsMin: 2,
+  operandsMax: 2,
+  about: 'Sets how often a token may ask: requests[/span[,burst]], or none. Holds within a second.',
+  options: shared,
+  examples: [
+    'belfry tokens rate 0123456789abcdef 10/1s,20',
+    'belfry tokens rate 0123456789abcdef none',
+  ],
+  async run({ operands: [id = '', rate = ''] }, terminal) {
+    const wish = rate === 'none' ? null : rateOf(rate);
+    const token = await terminal.client.tokens.setRate(id, wish, { signal: terminal.signal });
+    if (terminal.isJson) terminal.json(token);
+    else terminal.line(`Token ${token.id} (${visible(token.name)}): ${rate}.`);
     return 0;
   },
 };
