@@ -20,7 +20,7 @@ async function offered(...words: string[]): Promise<string[]> {
 }
 
 void test('bash completes commands, options, and the values that an option takes', async () => {
-  assert.deepEqual(await offered('belfry', 'li'), ['listen']);
+  assert.deepEqual(await offered('belfry', 'li'), ['limits', 'listen']);
   assert.ok((await offered('belfry', '')).includes('timers'));
   assert.deepEqual(await offered('belfry', 'timers', 'c'), ['create', 'cancel']);
   assert.deepEqual(await offered('belfry', 'timers', 'create', 'http://x', '--json'), [
