@@ -29,7 +29,8 @@ export function createLimitStore(database: Database) {
   return {
     /** Undefined when there is no such project. */
     async read(projectId: number): Promise<ProjectLimits | undefined> {
-      const [row] = await database.query<[ProjectLimits]>(readLimits, [projectId]);
+      const asked = database.inProject(projectId);
+      const [row] = await asked.query<[ProjectLimits]>(readLimits, [projectId]);
       return row?.[0];
     },
     /** The limits as they are then; undefined when there is no such project. */

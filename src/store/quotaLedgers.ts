@@ -124,7 +124,8 @@ export function createQuotaLedgerStore(options: {
   }
 
   async function count(projectId: number, atMost: number): Promise<number> {
-    const [row] = await countDatabase.query<[number]>(countLive, [projectId, atMost]);
+    const asked = countDatabase.inProject(projectId);
+    const [row] = await asked.query<[number]>(countLive, [projectId, atMost]);
     return row?.[0] ?? 0;
   }
 

@@ -27,6 +27,7 @@ const readable: Readonly<Record<string, readonly string[] | null>> = {
     'expires_at',
     'revoked_at',
     'last_used_at',
+    'rate',
   ],
 };
 

@@ -44,6 +44,7 @@ test('a timer is read back whole: pending with its time left, then finished with
     time_left: pending['time_left'],
     method: 'POST',
     headers: null,
+    secret_headers: [],
     append_id: true,
     timeout: null,
     retry: null,

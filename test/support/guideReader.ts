@@ -12,6 +12,7 @@ import { createTestDatabase } from './database.ts';
 import { eventually } from './eventually.ts';
 import { shows, type Example } from './guidePage.ts';
 import { startInBackground, startShell, type BackgroundCommand } from './shell.ts';
+import { secretKeysText } from './secretKeys.ts';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
 /** What a reader has in the clone: commands of npm run there, and files are written there. */
@@ -26,7 +27,7 @@ export async function follow(examples: readonly Example[]): Promise<void> {
   await using own = await createTestDatabase({ empty: true });
   await using belfry = await startBelfry({
     command: 'dev',
-    environment: { DATABASE_URL: database.url },
+    environment: { DATABASE_URL: database.url, SECRET_KEYS: secretKeysText('guides') },
   });
   const receiverPort = String(await freePort());
   // The one difference to the page: tests cannot have the ports and the database that it names.
