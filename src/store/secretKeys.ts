@@ -38,9 +38,10 @@ export async function openSecretBox(options: {
   embeddedDataDir: string | undefined;
 }): Promise<SecretBox | undefined> {
   const { database, configured = [], embeddedDataDir } = options;
+  // First what is registered: another start may make its key meanwhile, in this order.
+  const registered = await database.query<[id: string, proof: string]>(readKeys);
   const kept = embeddedDataDir === undefined ? [] : await readSecretKeyFile(embeddedDataDir);
   const found = [...configured, ...kept];
-  const registered = await database.query<[id: string, proof: string]>(readKeys);
   assertOpens(found, registered);
   const keys =
     found.length === 0 && embeddedDataDir !== undefined
