@@ -63,11 +63,12 @@ async function readStored(database: Database): Promise<Map<number, Stored>> {
 }
 
 /** A race that only one side ever wins says nothing. */
-export function assertBothHappened(races: readonly Race[]): void {
+export function oneSided(races: readonly Race[]): string | undefined {
   for (const status of [200, 409]) {
     const times = races.filter((race) => race.status === status).length;
-    assert.ok(times > races.length / 20, `${times} of ${races.length} were answered ${status}`);
+    if (times <= races.length / 20) return `${times} of ${races.length} were answered ${status}`;
   }
+  return undefined;
 }
 
 export function percentDone(races: readonly Race[], expected: Expected): number {
