@@ -17,9 +17,11 @@ after(async () => {
 function chromiumFor(context: TestContext): string | undefined {
   const chromium = findChromium();
   if (chromium !== undefined) return chromium;
-  assert.equal(process.env['CI'], undefined, 'there is no Chromium in the PATH');
-  console.error('NOT TESTED: /docs in a browser, as there is no Chromium in the PATH');
-  context.skip('there is no Chromium in the PATH');
+  assert.equal(process.env['CI'], undefined, 'there is no Chromium, and it cannot be installed');
+  console.error(
+    'NOT TESTED: /docs in a browser, as there is no Chromium, and it cannot be installed',
+  );
+  context.skip('there is no Chromium, and it cannot be installed');
   return undefined;
 }
 

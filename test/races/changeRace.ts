@@ -43,27 +43,34 @@ export interface ChangeRaceOptions {
   readonly perSecond: number;
   /** The process that owns the timers, the other one, or now this and now that. */
   readonly sentTo: 'owner' | 'other' | 'either';
-  /** Changes are sent from so long before due until 50 ms after. */
+  /** Changes are sent from so long before due until an eighth of it, or 50 ms, after. */
   readonly earliestMs: number;
   readonly expected: Expected;
   /** Of what is expected so much must be made; default 95. */
   readonly percentMin?: number;
+  /** Each further round starts so many times as long before due; default 1. */
+  readonly widening?: number;
 }
 
-const latestMs = 50;
 const warmUpMs = 2_000;
 
 /**
  * Runs the race up to three times until enough of the changes that came in time were made: a machine
- * that is busy with something else may miss that once. What was answered must be true every time.
+ * that is busy with something else may miss that once, and where `widening` says so it is given more
+ * time ahead of due. What was answered must be true every time.
  */
 export async function changeRace(t: TestContext, options: ChangeRaceOptions): Promise<void> {
-  const { percentMin = 95 } = options;
-  const { sentTo, fromMs, toMs } = options.expected;
+  const { percentMin = 95, widening = 1 } = options;
   const roundsMax = 3;
   for (let round = 1; ; round++) {
-    const races = await runRace(t, options);
-    const percent = percentDone(races, options.expected);
+    const times = widening ** (round - 1);
+    const { sentTo, fromMs, toMs } = {
+      ...options.expected,
+      fromMs: options.expected.fromMs * times,
+      toMs: options.expected.toMs * times,
+    };
+    const races = await runRace(t, { ...options, earliestMs: options.earliestMs * times });
+    const percent = percentDone(races, { sentTo, fromMs, toMs });
     const share = `${percent.toFixed(1)} % of what was sent to the ${sentTo} ${fromMs} to ${toMs} ms before due`;
     const tooFew = oneSided(races) ?? (percent < percentMin ? share : undefined);
     if (tooFew === undefined) return;
@@ -78,6 +85,7 @@ export async function changeRace(t: TestContext, options: ChangeRaceOptions): Pr
  */
 async function runRace(t: TestContext, options: ChangeRaceOptions): Promise<readonly Race[]> {
   const { timers: count, perSecond, earliestMs } = options;
+  const latestMs = Math.max(50, earliestMs / 8);
   await using database = await createTestDatabase();
   await using receiver = await startReceiver();
   const service = {

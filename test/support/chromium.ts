@@ -1,9 +1,9 @@
 import { execFile } from 'node:child_process';
-import { existsSync } from 'node:fs';
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { delimiter, join } from 'node:path';
+import { join } from 'node:path';
 import { promisify } from 'node:util';
+import { findOrInstall } from './debianPackage.ts';
 
 /** What a browser made of a page. */
 export interface Visit {
@@ -19,15 +19,15 @@ const names = ['chromium', 'chromium-browser', 'google-chrome', 'google-chrome-s
 /** Chromium asks these whatever page it shows. */
 const ownHosts = new Set([
   'clients2.google.com',
+  'www.google.com',
   'update.googleapis.com',
   'accounts.google.com',
   'redirector.gvt1.com',
 ]);
 
-/** The first Chromium in the PATH; undefined when there is none. */
+/** Chromium, installed where that is needed and possible; undefined when there is none. */
 export function findChromium(): string | undefined {
-  const dirs = (process.env['PATH'] ?? '').split(delimiter);
-  return dirs.flatMap((dir) => names.map((name) => join(dir, name))).find((at) => existsSync(at));
+  return findOrInstall(names, 'chromium');
 }
 
 /** Shows a page to a browser that finds no host but this machine. */

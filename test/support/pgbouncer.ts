@@ -1,8 +1,9 @@
-import { execFileSync, spawn } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import { chmod, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { connect, createServer, type AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { findOrInstall } from './debianPackage.ts';
 import { eventually } from './eventually.ts';
 import { startPostgresProxy } from './tcpProxy.ts';
 
@@ -13,22 +14,9 @@ export interface Pgbouncer extends AsyncDisposable {
 
 const isRoot = process.getuid?.() === 0;
 
-/** Finds PgBouncer, or installs Debian's package where that is possible; undefined when neither. */
+/** PgBouncer, installed where that is needed and possible; undefined when there is none. */
 export function pgbouncerCommand(): string | undefined {
-  const find = () =>
-    execFileSync('sh', ['-c', 'PATH=$PATH:/usr/sbin command -v pgbouncer'], { encoding: 'utf8' });
-  try {
-    return find().trim();
-  } catch {
-    if (!isRoot) return undefined;
-  }
-  try {
-    const install = 'apt-get install -y --no-install-recommends pgbouncer';
-    execFileSync('sh', ['-c', `${install} || (apt-get update && ${install})`], { stdio: 'ignore' });
-    return find().trim();
-  } catch {
-    return undefined;
-  }
+  return findOrInstall(['pgbouncer'], 'pgbouncer');
 }
 
 export async function startPgbouncer(command: string, databaseUrl: string): Promise<Pgbouncer> {
