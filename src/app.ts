@@ -8,17 +8,21 @@ import { createReadiness } from './api/readiness.ts';
 import { createServer } from './api/server.ts';
 import type { Config } from './config.ts';
 import type { TargetObjection } from './core/target.ts';
+import { emptyBook, type DestinationBook } from './core/destination.ts';
 import { createBulkTokens } from './core/bulkToken.ts';
 import { machineClock } from './core/clock.ts';
 import { visibleStatus } from './core/visibleStatus.ts';
 import { createAddressGuard } from './delivery/addressGuard.ts';
 import { createLimits } from './limits/limits.ts';
+import { createAdmissions } from './scheduler/admissions.ts';
 import { createBulkChanges } from './scheduler/bulkChanges.ts';
 import { createChanger } from './scheduler/changer.ts';
 import { createChores } from './scheduler/chores.ts';
 import { createDatabaseClock } from './scheduler/databaseClock.ts';
+import { createDestinationLanes } from './scheduler/destinationLanes.ts';
 import { createLanes } from './scheduler/lanes.ts';
 import { createLease } from './scheduler/lease.ts';
+import { createPulls } from './scheduler/pulls.ts';
 import { createRetention } from './scheduler/retention.ts';
 import { createScheduler } from './scheduler/scheduler.ts';
 import { createSecretRequests } from './scheduler/secretRequests.ts';
@@ -31,6 +35,7 @@ import { createTimerChanger } from './store/changeTimers.ts';
 import { claimedBytesMax, createClaimStore } from './store/claim.ts';
 import { createChoreLeaseStore } from './store/choreLease.ts';
 import { createTimerCreator, replayOf } from './store/createTimers.ts';
+import { createDestinationLaneStore } from './store/destinationLanes.ts';
 import { createGiveBackStore } from './store/giveBacks.ts';
 import { createIdempotencyKeyStore } from './store/idempotencyKeys.ts';
 import { isInitialised, readInstallation } from './store/installation.ts';
@@ -82,12 +87,17 @@ const choreLeaseMarginMs = 10_000;
  * in the opposite order, also when a later step fails.
  * @throws Error when the store cannot be opened or the port is taken.
  */
-export async function startApp(config: Config, log: Logger, signal?: AbortSignal): Promise<App> {
+export async function startApp(
+  config: Config,
+  log: Logger,
+  signal?: AbortSignal,
+  book: DestinationBook = emptyBook,
+): Promise<App> {
   const undo: Undo = [];
   let stopping: Promise<void> | undefined;
   const stop = () => (stopping ??= unwind(undo, log));
   try {
-    return { ...(await start(config, log, undo, signal)), stop };
+    return { ...(await start({ config, log, undo, signal, book })), stop };
   } catch (err) {
     await stop();
     throw err;
@@ -104,12 +114,14 @@ async function unwind(undo: Undo, log: Logger): Promise<void> {
   }
 }
 
-async function start(
-  config: Config,
-  log: Logger,
-  undo: Undo,
-  signal: AbortSignal | undefined,
-): Promise<Omit<App, 'stop'>> {
+async function start(options: {
+  config: Config;
+  log: Logger;
+  undo: Undo;
+  signal: AbortSignal | undefined;
+  book: DestinationBook;
+}): Promise<Omit<App, 'stop'>> {
+  const { config, log, undo, signal, book } = options;
   const store = await openStore({ ...config.database, log, signal, undo });
   const { statementTimeoutMs } = config.database;
   const runsScheduler = config.roles.includes('scheduler');
@@ -176,16 +188,35 @@ async function start(
     installationId: installation.id,
   });
   undo.push(() => deliverer.close());
+  const laneStore = createLaneStore(database);
   const lanes = createLanes({
-    store: createLaneStore(database),
+    store: laneStore,
     lookAheadMs: config.scheduler.lookAheadMs,
     nowMs: databaseClock.nowMs,
     monotonicMs: clock.monotonicMs,
     onClosed: () => scheduler.holdUp(),
     onReleased: (nextAtMs) => (scheduler.wake(nextAtMs), wakeUps.tell(nextAtMs)),
   });
+  const destinationLaneStore = createDestinationLaneStore(database);
+  const destinationLanes = createDestinationLanes({
+    store: { ...destinationLaneStore, releaseExpired: laneStore.releaseExpired },
+    book,
+    nowMs: databaseClock.nowMs,
+    log,
+    onLimited: () => (scheduler.holdUp(), pulls.kick()),
+  });
+  const admissions = createAdmissions({
+    book,
+    take: limits.allowances.take,
+    living: processes.living,
+    owner: lease.owner,
+    nowMs: databaseClock.nowMs,
+    monotonicMs: clock.monotonicMs,
+    onFreed: (destination) => pulls.freed(destination),
+  });
   const scheduler = createScheduler({
     lanes,
+    destinations: { lanes: destinationLanes, admissions },
     store: { ...createClaimStore(database), ...processes },
     recorder: limits.timers.recording(outcomes),
     secrets: createSecretRequests({ box, values: secretValues }),
@@ -201,6 +232,16 @@ async function start(
     heldBytesMax,
     rowBytesMax: claimedBytesMax,
     retryDefaults: config.delivery.retry,
+  });
+  const pulls = createPulls({
+    lanes: destinationLanes,
+    admissions,
+    scheduler,
+    places: deliverer.places,
+    partCrowds: deliverer.partCrowds,
+    isProjectPaused: lanes.isPaused,
+    monotonicMs: clock.monotonicMs,
+    log,
   });
   const changer = createChanger({
     store: { ...reader, ...giveBacks, ...processes },
@@ -261,7 +302,7 @@ async function start(
     owner: lease.owner,
     scheduler,
     changer,
-    lanes,
+    lanes: { refresh: () => Promise.all([lanes.refresh(), destinationLanes.refresh()]) },
   });
   undo.push(() => notices.stop());
   const audit = createAuditLog(database);
@@ -291,7 +332,14 @@ async function start(
       forgetAllowances: () => limitStores.allowances.forget(),
       giveBacks,
       answerRequests: notices.look,
-      lanes: runsScheduler ? lanes : undefined,
+      forgetLanes: destinationLaneStore.forget,
+      lanes: runsScheduler
+        ? {
+            refresh: notices.refreshLanes,
+            work: lanes.work,
+            countProcesses: admissions.refresh,
+          }
+        : undefined,
     }),
     leases: createChoreLeaseStore(database),
     leaseTtlMs: statementTimeoutMs + choreLeaseMarginMs,
@@ -301,14 +349,17 @@ async function start(
   undo.push(() => chores.stop());
 
   if (runsScheduler) {
-    await lanes.refresh();
+    await Promise.all([lanes.refresh(), destinationLanes.refresh()]);
     await lease.start();
+    await admissions.refresh();
     undo.push(async () => {
       await lease.stop();
       await lease.retire();
     });
     undo.push(() => outcomes.drain(AbortSignal.timeout(outcomeDrainMs)));
     scheduler.start();
+    pulls.start();
+    undo.push(() => pulls.stop());
   }
   const stopScheduler = () => scheduler.stop(AbortSignal.timeout(config.shutdownTimeoutMs));
   if (!config.roles.includes('api')) {

@@ -10,7 +10,7 @@ export function listenForNotices(options: {
   owner: () => number | undefined;
   scheduler: { wake(dueAtMs: number): void };
   changer: { answerRequests(): Promise<void>; answered(giveBackId: number): void };
-  lanes: { refresh(): Promise<void> };
+  lanes: { refresh(): Promise<unknown> };
 }) {
   const { url, log, owner, scheduler, changer, lanes } = options;
   const answerRequests = () =>
@@ -20,7 +20,7 @@ export function listenForNotices(options: {
   const refreshLanes = () =>
     lanes
       .refresh()
-      .catch((err: unknown) => log.warn({ err }, 'could not read which projects are paused'));
+      .catch((err: unknown) => log.warn({ err }, 'could not read which lanes are at work'));
 
   function onNotice(notice: Notice): void {
     if (notice.kind === 'wake') scheduler.wake(notice.dueAtMs);

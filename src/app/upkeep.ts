@@ -12,7 +12,14 @@ export function upkeep(services: {
   readonly giveBacks: { forget(): Promise<void> };
   readonly answerRequests: () => Promise<unknown>;
   /** Of a process that fires timers. */
-  readonly lanes: { refresh(): Promise<void>; work(): Promise<void> } | undefined;
+  readonly lanes:
+    | {
+        refresh(): Promise<unknown>;
+        work(): Promise<void>;
+        countProcesses(): Promise<void>;
+      }
+    | undefined;
+  readonly forgetLanes: () => Promise<void>;
 }): Chore[] {
   const { retention, audit, giveBacks, lanes } = services;
   return [
@@ -32,12 +39,14 @@ export function upkeep(services: {
     { name: 'allowances', everyMs: 60_000, run: services.forgetAllowances },
     { name: 'give-backs', everyMs: 60_000, run: () => giveBacks.forget() },
     { name: 'requests', everyMs: 250, run: services.answerRequests },
+    { name: 'open-lanes', everyMs: 60_000, run: services.forgetLanes },
     ...(lanes === undefined
       ? []
       : [
           // Within a second of a pause no process starts anything of the project.
           { name: 'lanes', everyMs: 250, run: lanes.refresh },
           { name: 'lane-work', everyMs: 50, run: lanes.work },
+          { name: 'living-processes', everyMs: 1_000, run: lanes.countProcesses },
         ]),
   ];
 }

@@ -68,10 +68,10 @@ export type Outcome =
 
 /**
  * `taken_over`: the timer is not ours any more; `not_prepared`: the database could not be asked what
- * it had to be asked before the start.
+ * it had to be asked before the start; `crowded`: too many wait for its destination already.
  */
 export type NotStartedReason =
-  'expired' | 'lease_ended' | 'recalled' | 'taken_over' | 'not_prepared';
+  'expired' | 'lease_ended' | 'recalled' | 'taken_over' | 'not_prepared' | 'crowded';
 
 /** What becomes of the timer. */
 export type Verdict =

@@ -1,9 +1,9 @@
-import type { AttemptErrorCode, Outcome } from '../core/attempt.ts';
+import type { AttemptErrorCode, NotStartedReason, Outcome } from '../core/attempt.ts';
 import type { TimerId } from '../core/ids.ts';
 import type { SentRequest } from '../core/timer.ts';
 import { deliveryTarget, type DeliveryTarget } from '../core/target.ts';
 import type { Job, Transport } from '../transport/transport.ts';
-import type { Destinations } from './destinations.ts';
+import type { Destinations, Place } from './destinations.ts';
 import type { HttpClient, HttpResult } from './httpClient.ts';
 import { webhookHeaders } from './webhookHeaders.ts';
 
@@ -15,16 +15,22 @@ import { webhookHeaders } from './webhookHeaders.ts';
 export interface Deliverer extends Transport {
   /** Attempts under way. */
   active(): number;
+  /** How many more jobs a destination can take before it has a crowd waiting. */
+  places(origin: string): number;
+  /** Jobs beyond a crowd at a slow destination, the last ones, end as not started. Several times a second. */
+  partCrowds(): void;
 }
 
 interface QueuedJob {
   readonly job: Job;
   readonly finish: (outcome: Outcome) => void;
+  readonly origin: string;
+  /** While it waits for a slot. */
+  place?: Place;
 }
 
 interface PreparedJob extends QueuedJob {
   readonly request: SentRequest;
-  readonly origin: string;
   readonly path: string;
 }
 
@@ -41,14 +47,13 @@ export function createDeliverer(options: {
   const { http, destinations, nowMs, monotonicMs, installationId } = options;
   const queued = new Map<TimerId, QueuedJob>();
 
-  function start(queuedJob: QueuedJob, origin: string, path: string): void {
-    const { job, finish } = queuedJob;
+  function start(queuedJob: QueuedJob, path: string): void {
+    const { job, finish, origin } = queuedJob;
     const free = () => destinations.release(origin);
     // Recalled while it waited.
     if (queued.get(job.timerId) !== queuedJob) return free();
     queued.delete(job.timerId);
-    if (job.prepare === undefined)
-      return send({ ...queuedJob, request: job.request, origin, path });
+    if (job.prepare === undefined) return send({ ...queuedJob, request: job.request, path });
     job.prepare().then(
       (request) => {
         if (request === undefined) {
@@ -65,6 +70,13 @@ export function createDeliverer(options: {
         free();
       },
     );
+  }
+
+  function takeOut(queuedJob: QueuedJob, reason: NotStartedReason): void {
+    const { job, finish, origin, place } = queuedJob;
+    queued.delete(job.timerId);
+    if (place !== undefined) destinations.leave(origin, place);
+    finish({ kind: 'not_started', reason });
   }
 
   /** Whether the attempt counts as started; otherwise it is finished. */
@@ -147,17 +159,23 @@ export function createDeliverer(options: {
           return;
         }
         const { origin, path } = target;
-        const queuedJob = { job, finish };
+        const queuedJob: QueuedJob = { job, finish, origin };
         queued.set(job.timerId, queuedJob);
-        destinations.acquire(origin, () => start(queuedJob, origin, path));
+        queuedJob.place = destinations.acquire(origin, () => start(queuedJob, path));
       });
     },
     recall(timerId) {
       const queuedJob = queued.get(timerId);
       if (queuedJob === undefined) return false;
-      queued.delete(timerId);
-      queuedJob.finish({ kind: 'not_started', reason: 'recalled' });
+      takeOut(queuedJob, 'recalled');
       return true;
+    },
+    places: destinations.places,
+    partCrowds() {
+      for (const origin of destinations.slow(monotonicMs())) {
+        const there = [...queued.values()].filter((queuedJob) => queuedJob.origin === origin);
+        for (const queuedJob of there.slice(destinations.crowd)) takeOut(queuedJob, 'crowded');
+      }
     },
     active: () => destinations.active(),
   };

@@ -4,27 +4,54 @@
  */
 export interface Destinations {
   /** Calls `start` once there is a slot: at once if there is one now, else in the order of asking. */
-  acquire(origin: string, start: () => void): void;
+  acquire(origin: string, start: () => void): Place;
   /** Gives a slot back; the next one that waits gets it. */
   release(origin: string): void;
+  /** Waits no longer; nothing where it has started. */
+  leave(origin: string, place: Place): void;
+  /** How many may wait for a slot of one destination before they are a crowd: twice its slots. */
+  readonly crowd: number;
+  /** How many more it can take before a crowd waits. */
+  places(origin: string): number;
+  /**
+   * Those where more than a crowd waits and that, by what they did since the last look but one, need over
+   * a second for it. Asked several times a second.
+   */
+  slow(nowMs: number): string[];
   /** Slots in use. */
   active(): number;
 }
 
+/** Of one who waits for a slot. */
+export interface Place {
+  readonly start: () => void;
+  isLeft: boolean;
+}
+
 interface Destination {
+  readonly origin: string;
   active: number;
-  /** First in, first out; `head` is the next one. */
-  waiting: (() => void)[];
+  /** First in, first out; `head` is the next one. Who has left is passed over. */
+  waiting: Place[];
   head: number;
+  left: number;
   /** Stands in the line of those that wait for a slot of all. */
   lined: boolean;
+  /** Slots given back since `watchedFromMs`, which is null where no crowd waits. */
+  released: number;
+  watchedFromMs: number | null;
 }
+
+const slowFromMs = 1_000;
+/** A pause of this process alone is no sign of a slow receiver. */
+const watchLeastMs = 250;
 
 export function createDestinations(bounds: {
   perDestination: number;
   total: number;
 }): Destinations {
   const { perDestination, total } = bounds;
+  const crowd = 2 * perDestination;
   const destinations = new Map<string, Destination>();
   // Destinations with work and a slot of their own free, waiting for one of all, in turn: a crowd
   // at one destination gets one slot at a time like everybody else.
@@ -32,21 +59,40 @@ export function createDestinations(bounds: {
   let active = 0;
   let serving = false;
 
+  const waitingAt = ({ waiting, head, left }: Destination) => waiting.length - head - left;
+
+  function next(destination: Destination): Place | undefined {
+    for (;;) {
+      const place = destination.waiting[destination.head];
+      if (place === undefined) return undefined;
+      destination.head += 1;
+      if (!place.isLeft) return place;
+      destination.left -= 1;
+    }
+  }
+
   function take(destination: Destination): void {
-    const start = destination.waiting[destination.head];
-    if (start === undefined) return;
-    destination.head += 1;
+    const place = next(destination);
+    if (place === undefined) return;
     if (destination.head > 1_024 && destination.head * 2 > destination.waiting.length) {
       destination.waiting.splice(0, destination.head);
       destination.head = 0;
     }
+    // It cannot leave any more.
+    place.isLeft = true;
     destination.active += 1;
     active += 1;
-    start();
+    place.start();
   }
 
   function hasWork(destination: Destination): boolean {
-    return destination.head < destination.waiting.length && destination.active < perDestination;
+    return waitingAt(destination) > 0 && destination.active < perDestination;
+  }
+
+  function forgetIdle(destination: Destination): void {
+    const { origin } = destination;
+    if (destination.active > 0 || waitingAt(destination) > 0) return;
+    if (destinations.get(origin) === destination) destinations.delete(origin);
   }
 
   /** To the end of the line: also whoever has just had or freed a slot waits for its turn. */
@@ -63,11 +109,12 @@ export function createDestinations(bounds: {
     serving = true;
     try {
       while (active < total) {
-        const next = line.shift();
-        if (next === undefined) break;
-        next.lined = false;
-        if (hasWork(next)) take(next);
-        lineUp(next);
+        const first = line.shift();
+        if (first === undefined) break;
+        first.lined = false;
+        if (hasWork(first)) take(first);
+        else forgetIdle(first);
+        lineUp(first);
       }
     } finally {
       serving = false;
@@ -78,23 +125,71 @@ export function createDestinations(bounds: {
     acquire(origin, start) {
       let destination = destinations.get(origin);
       if (destination === undefined) {
-        destination = { active: 0, waiting: [], head: 0, lined: false };
+        destination = {
+          origin,
+          active: 0,
+          waiting: [],
+          head: 0,
+          left: 0,
+          lined: false,
+          released: 0,
+          watchedFromMs: null,
+        };
         destinations.set(origin, destination);
       }
-      destination.waiting.push(start);
+      const place = { start, isLeft: false };
+      destination.waiting.push(place);
       lineUp(destination);
       serveLine();
+      return place;
     },
     release(origin) {
       const destination = destinations.get(origin);
       if (destination === undefined) return;
       destination.active -= 1;
+      destination.released += 1;
       active -= 1;
-      if (destination.active === 0 && destination.head >= destination.waiting.length) {
-        destinations.delete(origin);
-      }
+      forgetIdle(destination);
       lineUp(destination);
       serveLine();
+    },
+    leave(origin, place) {
+      const destination = destinations.get(origin);
+      if (place.isLeft || destination === undefined) return;
+      place.isLeft = true;
+      destination.left += 1;
+      if (destination.left * 2 <= destination.waiting.length - destination.head) return;
+      destination.waiting = destination.waiting
+        .slice(destination.head)
+        .filter(({ isLeft }) => !isLeft);
+      destination.head = 0;
+      destination.left = 0;
+    },
+    crowd,
+    places(origin) {
+      const destination = destinations.get(origin);
+      const most = perDestination + crowd;
+      if (destination === undefined) return most;
+      return Math.max(0, most - destination.active - waitingAt(destination));
+    },
+    slow(nowMs) {
+      const slow: string[] = [];
+      for (const [origin, destination] of destinations) {
+        const waiting = waitingAt(destination);
+        if (waiting <= crowd) {
+          destination.watchedFromMs = null;
+          continue;
+        }
+        const { watchedFromMs, released } = destination;
+        const watchedMs = watchedFromMs === null ? 0 : nowMs - watchedFromMs;
+        if (watchedFromMs !== null && watchedMs < watchLeastMs) continue;
+        if (watchedFromMs !== null && (waiting * watchedMs) / released > slowFromMs) {
+          slow.push(origin);
+        }
+        destination.watchedFromMs = nowMs;
+        destination.released = 0;
+      }
+      return slow;
     },
     active: () => active,
   };

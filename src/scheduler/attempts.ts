@@ -16,7 +16,7 @@ import type { ClaimedTimer, SentRequest } from '../core/timer.ts';
 import type { Logger } from '../telemetry/log.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 import type { Transport } from '../transport/transport.ts';
-import type { Holding, Holdings } from './holdings.ts';
+import type { Admission, Holding, Holdings } from './holdings.ts';
 import { isSent, type SecretRequests } from './secretRequests.ts';
 
 type Fence = Pick<ClaimedTimer, 'id' | 'owner' | 'claim'>;
@@ -58,7 +58,11 @@ export function createAttempts(options: {
   /** A number in [0, 1), for jitter. */
   random?: () => number;
   /** Whether an attempt of this timer may start: its owner's lease holds, and nothing is draining. */
-  mayStart: (timer: ClaimedTimer) => boolean;
+  mayStart: (holding: Holding) => boolean;
+  /** Whether its destination takes it, by rate and concurrency; undefined: not now. */
+  admit: (timer: ClaimedTimer) => Admission | undefined | Promise<Admission | undefined>;
+  /** Its destination does not take it now: it is to wait for that elsewhere. */
+  onRefused: (holding: Holding) => void;
   giveBack: (holding: Holding) => Promise<void>;
   /** A due timer waits in the heap again because trust in the lease has ended. */
   onLeaseEnded: () => void;
@@ -66,7 +70,15 @@ export function createAttempts(options: {
   onRecorded: (retryInMs: number) => void;
 }): Attempts {
   const { store, recorder, secrets, transport, holdings, retryDefaults, log, metrics } = options;
-  const { random = Math.random, mayStart, giveBack, onLeaseEnded, onRecorded } = options;
+  const {
+    random = Math.random,
+    mayStart,
+    admit,
+    onRefused,
+    giveBack,
+    onLeaseEnded,
+    onRecorded,
+  } = options;
   // Looking a label up costs more than counting.
   const results = {
     succeeded: metrics.attempts.labels('succeeded'),
@@ -77,6 +89,8 @@ export function createAttempts(options: {
   let onQuiet: (() => void) | undefined;
   let lastChanceUnderWay = false;
   const lastChances = new Map<TimerId, (start: boolean) => void>();
+  /** Those for whom it has to be asked elsewhere whether their destination takes them. */
+  const admitting = new Map<TimerId, Holding>();
 
   async function lookAfter(holding: Holding): Promise<void> {
     underWay += 1;
@@ -96,7 +110,28 @@ export function createAttempts(options: {
     if (lostInRow >= lostInRowMax) {
       return record(holding, { kind: 'failed', code: 'attempts_lost' }, null);
     }
+    if (holding.admission === undefined) {
+      const admission = admit(holding.timer);
+      if (admission instanceof Promise) return handOverOnce(holding, admission);
+      if (admission === undefined) return Promise.resolve(onRefused(holding));
+      holding.admission = admission;
+    }
     return lostInRow === lostInRowMax - 1 ? alone(holding) : carry(holding);
+  }
+
+  async function handOverOnce(
+    holding: Holding,
+    asked: Promise<Admission | undefined>,
+  ): Promise<void> {
+    const { id } = holding.timer;
+    admitting.set(id, holding);
+    const admission = await asked;
+    // Recalled meanwhile, and perhaps handed over anew.
+    if (admitting.get(id) !== holding) return admission?.end();
+    admitting.delete(id);
+    if (admission === undefined) return onRefused(holding);
+    holding.admission = admission;
+    return handOver(holding);
   }
 
   /**
@@ -139,7 +174,7 @@ export function createAttempts(options: {
       request: isWhole ? request : { ...request, headers: null },
       dueAtMs: timer.nextAtMs,
       expiresAtMs: timer.expiresAtMs,
-      mayStart: () => mayStart(timer),
+      mayStart: () => mayStart(holding),
       ...(timer.lostInRow > 0 || timer.bodyDeferred || !isWhole
         ? { prepare: () => prepare(timer, tellSecrets) }
         : {}),
@@ -147,6 +182,8 @@ export function createAttempts(options: {
         holding.phase = 'started';
       },
     });
+    // Its place at the destination is free; that what came of it is recorded is our business.
+    if (outcome.kind === 'attempted') holding.admission?.end();
     await settle(holding, withoutSecrets(outcome, sent));
   }
 
@@ -208,6 +245,8 @@ export function createAttempts(options: {
         return forgo(holding);
       case 'not_prepared':
         return giveBack(holding);
+      case 'crowded':
+        return onRefused(holding);
       default:
         assertNever(reason);
     }
@@ -256,6 +295,7 @@ export function createAttempts(options: {
   return {
     begin: (holding) => void lookAfter(holding),
     recall(id) {
+      if (admitting.delete(id)) return true;
       const lastChance = lastChances.get(id);
       if (lastChance === undefined) return transport.recall(id);
       lastChances.delete(id);

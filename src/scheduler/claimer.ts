@@ -18,6 +18,8 @@ interface ClaimOptions {
   readonly claim: number;
 }
 
+type PullOptions = Pick<ClaimOptions, 'rowsMax' | 'owner' | 'claim'> & { readonly lane: number };
+
 interface Claimed {
   readonly timers: readonly ClaimedTimer[];
   readonly databaseNowMs: number;
@@ -27,6 +29,8 @@ interface Claimed {
 export interface ClaimStore {
   claimAhead(options: ClaimOptions): Promise<Claimed>;
   sweep(options: ClaimOptions & { lostClaims: readonly number[] }): Promise<Claimed>;
+  pull(options: PullOptions): Promise<Claimed>;
+  probe(options: Omit<PullOptions, 'rowsMax'> & { againInMs: number }): Promise<Claimed>;
   /** The database's clock, in milliseconds of the Unix epoch. */
   readClock(): Promise<number>;
   declareDead(): Promise<number[]>;
@@ -48,6 +52,10 @@ export interface Claimer {
   poll(owner: number, rowsMax: number): Promise<readonly ClaimedTimer[]>;
   /** One step of the sweep, if one is due. */
   sweepStep(owner: number, rowsMax: number): Promise<readonly ClaimedTimer[]>;
+  /** Due timers that wait in a lane, at most `rowsMax`. */
+  pull(owner: number, lane: number, rowsMax: number): Promise<readonly ClaimedTimer[]>;
+  /** The first due timer of a closed lane, if no process has had one within so long. */
+  probe(owner: number, lane: number, againInMs: number): Promise<readonly ClaimedTimer[]>;
   /**
    * Asks the database for its clock alone. The reply to a claim is read only after its rows: with a
    * few hundred of them the bound lay 0.5 ms behind the clock, and so did every firing.
@@ -170,6 +178,14 @@ export function createClaimer(options: {
         await store.forget(Math.max(forgetAfterMs, 2 * passAgeMs));
       }
       return timers;
+    },
+    pull(owner, lane, rowsMax) {
+      const claim = newClaim();
+      return timed(claim, () => store.pull({ lane, owner, claim, rowsMax }));
+    },
+    probe(owner, lane, againInMs) {
+      const claim = newClaim();
+      return timed(claim, () => store.probe({ lane, owner, claim, againInMs }));
     },
     async sampleClock() {
       const sentAtMs = clock.monotonicMs();

@@ -12,12 +12,22 @@ export type HoldingPhase = 'waiting' | 'handed' | 'started' | 'recording' | 'tak
 export interface Holding {
   readonly timer: ClaimedTimer;
   phase: HoldingPhase;
+  /** Once its destination has taken it: it is not asked again. */
+  admission: Admission | undefined;
+}
+
+/** That a destination takes a timer, by rate and concurrency. */
+export interface Admission {
+  /** To see whether a closed destination answers. */
+  readonly isProbe: boolean;
+  /** Its attempt is over, or never comes. Tolerates repetition. */
+  end(): void;
 }
 
 /** The timers that this process has claimed, bounded in rows and bytes. */
 export interface Holdings {
   /** Takes a claimed timer in, to wait until due. */
-  add(timer: ClaimedTimer): void;
+  add(timer: ClaimedTimer, admission?: Admission): void;
   get(id: TimerId): Holding | undefined;
   /** Lets a timer go: it is recorded, released or somebody else's. */
   remove(holding: Holding): void;
@@ -64,10 +74,13 @@ export function createHoldings(bounds: {
   }
 
   return {
-    add(timer) {
+    add(timer, admission) {
       const before = held.get(timer.id);
-      if (before !== undefined) bytes -= before.timer.bytes;
-      const holding: Holding = { timer, phase: 'waiting' };
+      if (before !== undefined) {
+        bytes -= before.timer.bytes;
+        before.admission?.end();
+      }
+      const holding: Holding = { timer, phase: 'waiting', admission };
       held.set(timer.id, holding);
       bytes += timer.bytes;
       heap.push(holding);
@@ -76,6 +89,7 @@ export function createHoldings(bounds: {
     remove(holding) {
       if (held.get(holding.timer.id) !== holding) return;
       held.delete(holding.timer.id);
+      holding.admission?.end();
       bytes -= holding.timer.bytes;
     },
     next,

@@ -36,6 +36,8 @@ export interface LaneStore {
 export interface Lanes {
   /** Undefined when it may start. Where nothing is closed this costs nothing. */
   laneOf(timer: Pick<ClaimedTimer, 'projectId' | 'expiresAtMs'>): number | undefined;
+  /** Whether nothing of a project starts. */
+  isPaused(projectId: number): boolean;
   /** Resolves with those that were parked. */
   park(timers: readonly ParkedTimer[]): Promise<readonly TimerId[]>;
   /** Looks which lanes are closed: every process, several times a second. */
@@ -100,6 +102,7 @@ export function createLanes(options: {
       const isPast = lane !== undefined && expiresAtMs !== null && expiresAtMs <= nowMs();
       return isPast ? undefined : lane;
     },
+    isPaused: (projectId) => closed.has(projectId),
     park: (timers) => store.park(timers),
     async refresh() {
       const look = ++looks;

@@ -1,7 +1,7 @@
-import { setTimeout as sleep } from 'node:timers/promises';
 import type { MachineClock } from '../core/clock.ts';
 import type { TimerId } from '../core/ids.ts';
 import type { RetryPolicy } from '../core/retryPolicy.ts';
+import { originOf } from '../core/target.ts';
 import type { ClaimedTimer } from '../core/timer.ts';
 import type { Logger } from '../telemetry/log.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
@@ -10,9 +10,13 @@ import { createAlarm } from './alarm.ts';
 import { createAttempts, type AttemptStore, type OutcomeRecorder } from './attempts.ts';
 import { createClaimer, type ClaimStore } from './claimer.ts';
 import type { DatabaseClock } from './databaseClock.ts';
-import { createHoldings, type Holding, type HoldingPhase } from './holdings.ts';
+import type { Admissions } from './admissions.ts';
+import type { DestinationLanes } from './destinationLanes.ts';
+import { createHoldings, type Admission, type Holding, type HoldingPhase } from './holdings.ts';
 import type { Lanes } from './lanes.ts';
 import type { Lease } from './lease.ts';
+import { createParking, type Parked, type Place } from './parking.ts';
+import type { PullingScheduler } from './pulls.ts';
 import type { SecretRequests } from './secretRequests.ts';
 
 type Fence = Pick<ClaimedTimer, 'id' | 'owner' | 'claim'>;
@@ -49,7 +53,7 @@ export interface NearReservation {
  * Modes: `running` (claims while the lease is held), `draining` (nothing new starts; what has
  * started is waited for and recorded; the rest is given back), `stopped`.
  */
-export interface Scheduler {
+export interface Scheduler extends PullingScheduler {
   start(): void;
   /** Drains until `deadline` aborts, then gives back what never started. Tolerates repetition. */
   stop(deadline: AbortSignal): Promise<void>;
@@ -82,7 +86,17 @@ const backOffMaxMs = 2_000;
 /** The share of the room that a backlog may fill. */
 const sweepShare = 0.75;
 const leaseRetryMs = 20;
-const releaseRetryMs = 500;
+
+const probing: Admission = { isProbe: true, end: () => undefined };
+const unlimited: Admission = { isProbe: false, end: () => undefined };
+const nowhere = {
+  lanes: {
+    waitsAt: () => undefined,
+    isClosed: () => false,
+    park: () => Promise.resolve(new Set<TimerId>()),
+  },
+  admissions: { admit: () => unlimited },
+};
 
 export function createScheduler(options: {
   store: SchedulerStore;
@@ -92,6 +106,11 @@ export function createScheduler(options: {
   lease: Lease;
   /** None: all timers may start. */
   lanes?: Pick<Lanes, 'laneOf' | 'park'>;
+  /** None: at any destination. */
+  destinations?: {
+    readonly lanes: Pick<DestinationLanes, 'waitsAt' | 'isClosed' | 'park'>;
+    readonly admissions: Pick<Admissions, 'admit'>;
+  };
   clock: MachineClock;
   databaseClock: DatabaseClock;
   log: Logger;
@@ -107,6 +126,7 @@ export function createScheduler(options: {
   const { store, lease, clock, databaseClock, log, metrics } = options;
   const { lookAheadMs, catchUpRate, random = Math.random } = options;
   const { lanes = { laneOf: () => undefined, park: () => Promise.resolve([]) } } = options;
+  const { destinations = nowhere } = options;
   const holdings = createHoldings({
     rowsMax: options.heldRowsMax,
     bytesMax: options.heldBytesMax,
@@ -117,11 +137,18 @@ export function createScheduler(options: {
   const attempts = createAttempts({
     ...options,
     holdings,
-    mayStart: (timer) =>
+    mayStart: (holding) =>
       mode === 'running' &&
-      timer.owner === lease.owner() &&
+      holding.timer.owner === lease.owner() &&
       lease.mayStart() &&
-      lanes.laneOf(timer) === undefined,
+      lanes.laneOf(holding.timer) === undefined &&
+      !isClosedTo(holding),
+    admit: destinations.admissions.admit,
+    onRefused(holding) {
+      holdings.remove(holding);
+      const { timer } = holding;
+      parking.parkSoon({ timer, place: { origin: originOf(timer.request.url) } });
+    },
     giveBack: (holding) => letGo([holding]),
     onLeaseEnded: () => alarm.set(leaseRetryMs),
     onRecorded(retryInMs) {
@@ -134,6 +161,14 @@ export function createScheduler(options: {
         lookNow();
       }
     },
+  });
+  const parking = createParking({
+    store,
+    lanes,
+    destinations: destinations.lanes,
+    owner: lease.owner,
+    log,
+    metrics,
   });
   let mode: 'running' | 'draining' | 'stopped' = 'stopped';
   let loop: Promise<void> | undefined;
@@ -198,15 +233,32 @@ export function createScheduler(options: {
   function takeIn(owner: number, timers: readonly ClaimedTimer[]): void {
     // The identity changed meanwhile: whoever sweeps next finds the owner dead.
     if (owner !== lease.owner()) return;
-    const heldUp: ClaimedTimer[] = [];
+    const heldUp: Parked[] = [];
     for (const timer of timers) {
       if (timer.lostInRow > 0) metrics.takenOver.inc();
-      if (lanes.laneOf(timer) === undefined) holdings.add(timer);
-      else heldUp.push(timer);
+      const place = placeOf(timer);
+      if (place === undefined) holdings.add(timer);
+      else heldUp.push({ timer, place });
     }
-    if (heldUp.length > 0) void park(heldUp);
+    if (heldUp.length > 0) void parking.park(heldUp);
     // While draining they wait in the heap, to be given back with the rest.
     fireDue();
+  }
+
+  /** Out of lanes: each goes on with one of these. */
+  async function pullIn(
+    admissions: readonly Admission[],
+    statement: (owner: number) => Promise<readonly ClaimedTimer[]>,
+  ): Promise<number> {
+    const owner = lease.owner();
+    if (owner === undefined || !holdings.reserve(admissions.length)) return 0;
+    const timers = await statement(owner).finally(() => holdings.unreserve(admissions.length));
+    // The identity changed meanwhile: see takeIn.
+    if (owner !== lease.owner()) return 0;
+    for (const [index, timer] of timers.entries()) holdings.add(timer, admissions[index]);
+    metrics.pulled.inc(timers.length);
+    fireDue();
+    return timers.length;
   }
 
   function pause(ms: number): Promise<void> {
@@ -234,13 +286,34 @@ export function createScheduler(options: {
   // ---- firing
 
   function fireDue(): void {
-    const heldUp: ClaimedTimer[] = [];
+    const heldUp: Parked[] = [];
     fireDueBut(heldUp);
-    if (heldUp.length > 0) void park(heldUp);
+    if (heldUp.length > 0) void parking.park(heldUp);
+  }
+
+  /** Where a timer has to wait; undefined when it may ask to be admitted. */
+  function placeOf(timer: ClaimedTimer): Place | undefined {
+    const lane = lanes.laneOf(timer);
+    if (lane !== undefined) return { lane };
+    const origin = destinations.lanes.waitsAt(timer);
+    return origin === undefined ? undefined : { origin };
+  }
+
+  function isClosedTo({ timer, admission }: Holding): boolean {
+    return admission?.isProbe !== true && destinations.lanes.isClosed(timer);
+  }
+
+  /** Who has been admitted need not wait for others, only for what is closed to all. */
+  function placeOfHolding(holding: Holding): Place | undefined {
+    const { timer, admission } = holding;
+    if (admission === undefined) return placeOf(timer);
+    const lane = lanes.laneOf(timer);
+    if (lane !== undefined) return { lane };
+    return isClosedTo(holding) ? { origin: originOf(timer.request.url) } : undefined;
   }
 
   /** Sorts out those that may not start for now. */
-  function fireDueBut(heldUp: ClaimedTimer[]): void {
+  function fireDueBut(heldUp: Parked[]): void {
     for (;;) {
       const holding = holdings.next();
       if (holding === undefined || mode !== 'running') return alarm.clear();
@@ -251,9 +324,10 @@ export function createScheduler(options: {
       }
       const waitMs = holding.timer.nextAtMs - databaseClock.nowMs();
       if (waitMs > 0) return alarm.set(waitMs);
-      if (lanes.laneOf(holding.timer) !== undefined) {
+      const place = placeOfHolding(holding);
+      if (place !== undefined) {
         holdings.remove(holding);
-        heldUp.push(holding.timer);
+        heldUp.push({ timer: holding.timer, place });
         continue;
       }
       if (!lease.mayStart()) return alarm.set(leaseRetryMs);
@@ -262,44 +336,9 @@ export function createScheduler(options: {
     }
   }
 
-  /**
-   * Gives timers back, as often as it takes to know that it is done. If this process dies or loses
-   * its identity before, whoever sweeps next takes them over.
-   */
-  async function release(timers: readonly Fence[], triesMax = Infinity): Promise<void> {
-    for (let attempt = 1; attempt <= triesMax; attempt++) {
-      const ours = timers.filter(({ owner }) => owner === lease.owner());
-      if (ours.length === 0) return;
-      try {
-        await store.release(ours);
-        return;
-      } catch (err) {
-        log.warn({ err, timers: timers.length }, 'could not give timers back');
-        await sleep(releaseRetryMs);
-      }
-    }
-  }
-
-  /** Into their lanes. What cannot be parked, perhaps because the lane is open again, is given back. */
-  async function park(timers: readonly ClaimedTimer[]): Promise<void> {
-    const fenced = timers.flatMap((timer) => {
-      const { id, owner, claim } = timer;
-      const lane = lanes.laneOf(timer);
-      return lane === undefined ? [] : [{ id, owner, claim, lane }];
-    });
-    let parked = new Set<TimerId>();
-    try {
-      if (fenced.length > 0) parked = new Set(await lanes.park(fenced));
-    } catch (err) {
-      log.warn({ err, timers: timers.length }, 'could not park timers');
-    }
-    const others = timers.filter(({ id }) => !parked.has(id));
-    if (others.length > 0) await release(others);
-  }
-
   function letGo(dropped: readonly Holding[], triesMax?: number): Promise<void> {
     for (const holding of dropped) holdings.remove(holding);
-    return release(
+    return parking.release(
       dropped.map(({ timer: { id, owner, claim } }) => ({ id, owner, claim })),
       triesMax,
     );
@@ -370,14 +409,28 @@ export function createScheduler(options: {
       };
     },
     holdUp() {
-      const heldUp = [...holdings.all()].filter(
-        ({ timer, phase }) =>
-          lanes.laneOf(timer) !== undefined &&
-          (phase === 'waiting' || (phase === 'handed' && attempts.recall(timer.id))),
-      );
-      for (const holding of heldUp) holdings.remove(holding);
-      if (heldUp.length > 0) void park(heldUp.map(({ timer }) => timer));
+      const heldUp: Parked[] = [];
+      for (const holding of holdings.all()) {
+        const { phase, timer } = holding;
+        if (phase !== 'waiting' && phase !== 'handed') continue;
+        // What was handed over before others had to wait goes on.
+        const isToGoOn =
+          phase === 'handed' && lanes.laneOf(timer) === undefined && !isClosedTo(holding);
+        const place = isToGoOn ? undefined : placeOfHolding(holding);
+        if (place === undefined || (phase === 'handed' && !attempts.recall(timer.id))) continue;
+        heldUp.push({ timer, place });
+        holdings.remove(holding);
+      }
+      if (heldUp.length > 0) void parking.park(heldUp);
     },
+    roomToPull() {
+      const mayPull = mode === 'running' && lease.owner() !== undefined && lease.mayStart();
+      return mayPull ? holdings.room(sweepShare) : 0;
+    },
+    pull: (lane, admissions) =>
+      pullIn(admissions, (owner) => claimer.pull(owner, lane, admissions.length)),
+    probe: async (lane, againInMs) =>
+      (await pullIn([probing], (owner) => claimer.probe(owner, lane, againInMs))) > 0,
     phaseOf: (id) => holdings.get(id)?.phase,
     dropOwner(owner) {
       metrics.leaseLost.inc();

@@ -29,7 +29,8 @@ export interface TimerChange {
   readonly startsAnew: boolean;
 }
 
-// Rows are locked in the order of ids. With labels the statement keeps timer_labels in step: what
+// Rows are locked in the order of ids. What waits in a lane leaves it: it may lead elsewhere now, or be due
+// elsewhen, and is judged again. With labels the statement keeps timer_labels in step: what
 // goes and what comes are disjoint, for one statement cannot delete a row and insert it again.
 function changeStatement(name: string, isWhole: boolean): Statement {
   const content = isWhole ? contentColumns : [];
@@ -77,7 +78,7 @@ WITH base AS (
   INSERT INTO belfry.attempts (timer_id, project_id, recorded_at, claim, number, error_code)
   SELECT id, project_id, statement_timestamp(), claim, attempts + 1, 'lost' FROM judged WHERE lost
 )${isWhole ? labels : ''}
-UPDATE belfry.timers t SET owner = NULL, claim = NULL, start_marked = false,
+UPDATE belfry.timers t SET owner = NULL, claim = NULL, start_marked = false, parked_lane = NULL,
   version = t.version + 1, attempts = t.attempts + j.lost::integer,
   failures = CASE WHEN i.starts_anew THEN 0 ELSE t.failures END,
   lost_in_row = CASE WHEN i.starts_anew THEN 0 ELSE t.lost_in_row + j.lost::integer END,

@@ -23,7 +23,8 @@ export interface Claimed {
 
 // A statement may leave a process that was declared dead long before, and whose row is forgotten: it
 // must not give timers to an owner whom nobody can take them from. Once a statement, not once a row.
-const ownerLives = `EXISTS (SELECT 1 FROM belfry.processes p WHERE p.id = $5::bigint AND NOT p.dead)`;
+const ownerLives = (owner: '$2' | '$5') =>
+  `EXISTS (SELECT 1 FROM belfry.processes p WHERE p.id = ${owner}::bigint AND NOT p.dead)`;
 
 // What is as usual travels as null: most timers come over in four values. Instants come as whole
 // milliseconds, which cost neither side a calendar.
@@ -69,7 +70,7 @@ export const claimAhead = {
   text: `
 WITH due AS MATERIALIZED (
   SELECT ctid FROM belfry.timers
-  WHERE ${ownerLives} AND parked_lane IS NULL AND owner IS NULL
+  WHERE ${ownerLives('$5')} AND parked_lane IS NULL AND owner IS NULL
     AND next_at >= $1::timestamptz AND (next_at, id) > ($1::timestamptz, $2::bigint)
     AND next_at <= statement_timestamp() + $3::float8 * interval '1 millisecond'
   ORDER BY next_at, id LIMIT $4::integer
@@ -98,7 +99,7 @@ WITH due AS MATERIALIZED (
   SELECT ctid, id, owner AS old_owner, claim AS old_claim, start_marked AS was_marked,
     next_at AS was_due_at, lost_in_row AS lost_before, attempts AS attempts_before
   FROM belfry.timers
-  WHERE ${ownerLives} AND parked_lane IS NULL
+  WHERE ${ownerLives('$5')} AND parked_lane IS NULL
     AND (owner IS NULL
       OR owner = ANY (ARRAY(SELECT p.id FROM belfry.processes p WHERE p.dead))
       OR (owner = $5::bigint AND claim = ANY ($7::bigint[])))
@@ -126,6 +127,41 @@ WITH due AS MATERIALIZED (
   FROM judged JOIN claimed ON claimed.id = judged.id WHERE judged.lost
 )${claimedAnswer}`,
 };
+
+// Out of a lane, those due first before others, whatever else waits in it. By timers_parked. What has
+// waited there has been judged already: it is not asked for a token or a permit again.
+const pullStatement = (name: string, lane: string) => ({
+  name,
+  text: `
+WITH lane AS MATERIALIZED (${lane}
+), due AS MATERIALIZED (
+  SELECT ctid FROM belfry.timers
+  WHERE ${ownerLives('$2')} AND parked_lane = (SELECT id FROM lane) AND next_at <= statement_timestamp()
+  ORDER BY next_at LIMIT $4::integer
+  FOR UPDATE SKIP LOCKED
+), claimed AS (
+  UPDATE belfry.timers t SET parked_lane = NULL, owner = $2::bigint, claim = $3::bigint
+  WHERE t.ctid = ANY (ARRAY(SELECT ctid FROM due))
+  RETURNING ${claimedColumns.join(', ')}
+)${claimedAnswer}`,
+});
+
+const pull = pullStatement(
+  'pull_parked_timers',
+  `
+  SELECT id FROM belfry.lanes
+  WHERE id = $1::bigint AND state = 'limited' AND closed_until <= statement_timestamp()`,
+);
+
+/** One of a lane that is closed, for one process of all who ask at once: no other for so long. */
+const probe = pullStatement(
+  'pull_probe',
+  `
+  UPDATE belfry.lanes
+  SET next_release_at = statement_timestamp() + $5::float8 * interval '1 millisecond'
+  WHERE id = $1::bigint AND state = 'limited' AND closed_until > statement_timestamp()
+    AND next_release_at <= statement_timestamp() RETURNING id`,
+);
 
 const readClock = {
   name: 'read_clock',
@@ -183,6 +219,10 @@ export interface ClaimOptions {
   readonly claim: number;
 }
 
+export interface PullOptions extends Pick<ClaimOptions, 'rowsMax' | 'owner' | 'claim'> {
+  readonly lane: number;
+}
+
 /** What a claimed timer's fence consists of. */
 export type Fence = Pick<ClaimedTimer, 'id' | 'owner' | 'claim'>;
 
@@ -196,6 +236,21 @@ export function createClaimStore(database: Database) {
     async sweep(options: ClaimOptions & { lostClaims: readonly number[] }): Promise<Claimed> {
       const values = [...valuesOf(options), options.lostClaims];
       return claimedFrom(await database.query<ClaimedRow>(sweep, values), options);
+    },
+    /** Claims due timers that wait in a lane from which something may leave. */
+    async pull(options: PullOptions): Promise<Claimed> {
+      const { lane, owner, claim, rowsMax } = options;
+      const rows = await database.query<ClaimedRow>(pull, [lane, owner, claim, rowsMax]);
+      return claimedFrom(rows, options);
+    },
+    /**
+     * Claims the first due timer of a lane that is closed, to see whether the receiver answers; none where
+     * another process has done so, until `againInMs` after it.
+     */
+    async probe(options: Omit<PullOptions, 'rowsMax'> & { againInMs: number }): Promise<Claimed> {
+      const { lane, owner, claim, againInMs } = options;
+      const rows = await database.query<ClaimedRow>(probe, [lane, owner, claim, 1, againInMs]);
+      return claimedFrom(rows, options);
     },
     /** The database's clock, in milliseconds of the Unix epoch with fractions. */
     async readClock(): Promise<number> {

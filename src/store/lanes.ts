@@ -20,7 +20,7 @@ export interface Released {
 const lanesAtWork = {
   name: 'lanes_at_work',
   text: `
-SELECT id, project_id, state FROM belfry.lanes WHERE state <> 'open'`,
+SELECT id, project_id, state FROM belfry.lanes WHERE state <> 'open' AND kind = 'project'`,
 };
 
 /** Shared by all who park; whoever changes the state waits for them, and they see what it became. */

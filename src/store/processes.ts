@@ -21,6 +21,12 @@ WHERE id = $1::bigint AND NOT dead
 RETURNING (extract(epoch FROM clock_timestamp()) * 1000)::float8`,
 };
 
+const living = {
+  name: 'living_processes',
+  text: `
+SELECT id FROM belfry.processes WHERE NOT dead AND expires_at > clock_timestamp() ORDER BY id`,
+};
+
 // In an outage of the database all heartbeats lapse together: once it is back, everybody gets the
 // time to renew before anybody is declared dead.
 const declareDead = {
@@ -57,6 +63,10 @@ export function createProcessStore(database: Database) {
     /** The database's clock at the renewal; undefined when the process has been declared dead. */
     async renew(id: number, ttlMs: number): Promise<number | undefined> {
       return (await database.query<[number]>(renew, [id, ttlMs]))[0]?.[0];
+    },
+    /** Those with a heartbeat, which is all that fire timers, in the order of ids. */
+    async living(): Promise<number[]> {
+      return (await database.query<[number]>(living)).map(([id]) => id);
     },
     /** Declares every process dead whose heartbeat has lapsed; resolves with their ids. */
     async declareDead(): Promise<number[]> {

@@ -10,6 +10,8 @@ export interface Metrics {
   readonly takenOver: Counter;
   readonly leaseLost: Counter;
   readonly notStarted: Counter<'reason'>;
+  readonly parked: Counter;
+  readonly pulled: Counter;
   readonly partitionsDropped: Counter<'table'>;
   readonly pastRowsDeleted: Counter<'table'>;
   readonly oldestPartition: Gauge<'table'>;
@@ -62,6 +64,16 @@ export function createMetrics(held: () => number): Metrics {
       name: 'belfry_not_started_total',
       help: 'Due timers whose attempt was not started, by reason.',
       labelNames: ['reason'],
+      registers,
+    }),
+    parked: new Counter({
+      name: 'belfry_timers_parked_total',
+      help: 'Claimed timers that this process put into lanes: paused, limited, or of a slow destination.',
+      registers,
+    }),
+    pulled: new Counter({
+      name: 'belfry_timers_pulled_total',
+      help: 'Timers that this process took out of the lanes of destinations.',
       registers,
     }),
     partitionsDropped: new Counter({

@@ -30,6 +30,8 @@ function setUp(options: { catchUpRate?: number } = {}) {
   const store: ClaimStore = {
     claimAhead: (ask) => answer('claimAhead', ask),
     sweep: (ask) => answer('sweep', ask),
+    pull: () => Promise.resolve({ timers: [], databaseNowMs: databaseNowMs() }),
+    probe: () => Promise.resolve({ timers: [], databaseNowMs: databaseNowMs() }),
     readClock: () => Promise.resolve(databaseNowMs()),
     declareDead: () => Promise.resolve(void calls.push('declareDead')).then(() => []),
     forget: () => Promise.resolve(void calls.push('forget')),

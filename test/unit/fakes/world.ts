@@ -113,6 +113,9 @@ export function schedulerWorld(
           deadOwners.has(row.owner) ||
           (row.owner === ask.owner && ask.lostClaims.includes(row.claim ?? -1)),
       ),
+    // Nobody waits in lanes here.
+    pull: () => Promise.resolve({ timers: [], databaseNowMs: -Infinity }),
+    probe: () => Promise.resolve({ timers: [], databaseNowMs: -Infinity }),
     readClock: () =>
       storeError === undefined ? Promise.resolve(sampled()) : Promise.reject(storeError),
     declareDead: () => Promise.resolve([]),

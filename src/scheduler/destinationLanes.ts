@@ -1,0 +1,231 @@
+import { emptyBook, type DestinationBook } from '../core/destination.ts';
+import type { TimerId } from '../core/ids.ts';
+import { loggedUrl, originOf } from '../core/target.ts';
+import type { ClaimedTimer } from '../core/timer.ts';
+import type { Logger } from '../telemetry/log.ts';
+
+/** An origin of a project: `https://example.com:8443`. */
+export interface Destination {
+  readonly projectId: number;
+  readonly origin: string;
+}
+
+interface LimitedLane extends Destination {
+  readonly id: number;
+  readonly closedUntilMs: number;
+}
+
+type ParkedTimer = Pick<ClaimedTimer, 'id' | 'owner' | 'claim'> & Destination;
+
+/** What lanes of destinations need of the store. */
+export interface DestinationLaneStore {
+  limited(): Promise<readonly LimitedLane[]>;
+  parkAt(
+    timers: readonly ParkedTimer[],
+  ): Promise<readonly { readonly id: TimerId; readonly lane: number }[]>;
+  open(lane: number): Promise<boolean>;
+  releaseExpired(lane: number, rowsMax: number): Promise<number>;
+  close(
+    destination: Destination,
+    options: { forMs: number; probeInMs: number; reason: string },
+  ): Promise<void>;
+  reopen(destination: Destination): Promise<void>;
+}
+
+/** A lane as this process knows it. */
+export interface KnownLane extends Destination {
+  /** Undefined until the first timer is parked in it. */
+  id: number | undefined;
+  /** Nothing leaves it before. */
+  closedUntilMs: number;
+  /** Looks that had begun when this process knew of it last by itself. */
+  knownAtLook: number;
+}
+
+/**
+ * Which timers have to wait for their destination, as this process knows: behind others that wait there
+ * (its lane is `limited`), or because nothing may start there (it is paused by its settings, or closed).
+ *
+ * One process that parks makes the lane limited in the same statement; the others see it when they look
+ * next, and until then take timers by their own judgement. Out of the lane they are pulled (pulls.ts).
+ */
+export interface DestinationLanes {
+  /**
+   * The origin in whose lane a timer has to wait; undefined when it may ask to be admitted. Where nobody
+   * waits and nothing is set this is a comparison; 0.4 µs where something is, of its project.
+   */
+  waitsAt(timer: Pick<ClaimedTimer, 'projectId' | 'expiresAtMs' | 'request'>): string | undefined;
+  /** Nothing may start there, whoever has been admitted. */
+  isClosed(timer: Pick<ClaimedTimer, 'projectId' | 'request'>): boolean;
+  isClosedAt(destination: Destination): boolean;
+  /** Makes their lanes limited and parks them; resolves with those that were parked. */
+  park(timers: readonly ParkedTimer[]): Promise<ReadonlySet<TimerId>>;
+  /** Looks which are limited: every process, several times a second. */
+  refresh(): Promise<void>;
+  /** All that are at work. */
+  all(): readonly KnownLane[];
+  laneAt(destination: Destination): KnownLane | undefined;
+  /** Opens a lane that seems empty; nothing where it is not. */
+  open(lane: KnownLane): Promise<void>;
+  /** What expires while it waits is let go, to be ended. */
+  releaseExpired(lane: KnownLane): Promise<void>;
+  /**
+   * Nothing starts there for so long (Infinity: until `reopen`), but for a probe (pulls.ts) from `probeInMs`
+   * on. Other processes know within 250 ms. The reason is for people: `breaker`.
+   */
+  close(
+    destination: Destination,
+    options: { forMs: number; probeInMs?: number; reason: string },
+  ): Promise<void>;
+  reopen(destination: Destination): Promise<void>;
+}
+
+const expiredRowsMax = 500;
+const toldEveryMs = 600_000;
+const toldMax = 10_000;
+
+export function createDestinationLanes(options: {
+  store: DestinationLaneStore;
+  book: DestinationBook;
+  /** A lower bound of the database's clock. */
+  nowMs: () => number;
+  log: Logger;
+  /** Lanes have come to be at work: what is held of them is to be parked, and pulled in time. */
+  onLimited: () => void;
+}): DestinationLanes {
+  const { store, book, nowMs, log, onLimited } = options;
+  const isBookEmpty = book === emptyBook;
+  let known = new Map<number, Map<string, KnownLane>>();
+  const told = new Map<string, number>();
+  let looks = 0;
+  let lastLook = 0;
+
+  function laneAt({ projectId, origin }: Destination): KnownLane | undefined {
+    return known.get(projectId)?.get(origin);
+  }
+
+  function isPaused({ projectId, origin }: Destination): boolean {
+    return !isBookEmpty && book.settingsOf(projectId, origin)?.isPaused === true;
+  }
+
+  function isClosedAt(destination: Destination): boolean {
+    const untilMs = laneAt(destination)?.closedUntilMs ?? -Infinity;
+    return (untilMs > -Infinity && untilMs > nowMs()) || isPaused(destination);
+  }
+
+  function mark(destination: Destination, changes: Partial<KnownLane>): KnownLane {
+    let lane = laneAt(destination);
+    if (lane === undefined) {
+      const { projectId, origin } = destination;
+      lane = { projectId, origin, id: undefined, closedUntilMs: -Infinity, knownAtLook: looks };
+      put(known, lane);
+    }
+    return Object.assign(lane, changes, { knownAtLook: looks });
+  }
+
+  /** One that comes and goes is told of now and then. */
+  function tell({ projectId, origin }: Destination): void {
+    const place = `${projectId} ${origin}`;
+    const now = nowMs();
+    if ((told.get(place) ?? -Infinity) + toldEveryMs > now) return;
+    if (told.size >= toldMax) told.clear();
+    told.set(place, now);
+    log.info(
+      { projectId, destination: loggedUrl(origin) },
+      'timers wait in the lane of a destination: it is paused or closed, at its rate or concurrency, or slow',
+    );
+  }
+
+  return {
+    waitsAt({ projectId, expiresAtMs, request }) {
+      const lanes = known.size === 0 ? undefined : known.get(projectId);
+      if (lanes === undefined && isBookEmpty) return undefined;
+      // What has expired is not started either, but it is to be ended.
+      if (expiresAtMs !== null && expiresAtMs <= nowMs()) return undefined;
+      const origin = originOf(request.url);
+      if (lanes?.has(origin) === true) return origin;
+      return isPaused({ projectId, origin }) ? origin : undefined;
+    },
+    isClosed({ projectId, request }) {
+      if (isBookEmpty && (known.size === 0 || !known.has(projectId))) return false;
+      return isClosedAt({ projectId, origin: originOf(request.url) });
+    },
+    isClosedAt,
+    async park(timers) {
+      const before = new Set<KnownLane>();
+      for (const timer of timers) {
+        const lane = laneAt(timer);
+        if (lane !== undefined && lane.id !== undefined) before.add(lane);
+        else mark(timer, {});
+      }
+      const parked = await store.parkAt(timers);
+      const laneOf = new Map(parked.map(({ id, lane }) => [id, lane]));
+      let isNew = false;
+      for (const timer of timers) {
+        const id = laneOf.get(timer.id);
+        if (id === undefined) continue;
+        const lane = mark(timer, { id });
+        if (before.has(lane)) continue;
+        before.add(lane);
+        isNew = true;
+        tell(lane);
+      }
+      if (isNew) onLimited();
+      return new Set(laneOf.keys());
+    },
+    async refresh() {
+      const look = ++looks;
+      const found = await store.limited();
+      if (look < lastLook) return;
+      lastLook = look;
+      const before = known;
+      const now = new Map<number, Map<string, KnownLane>>();
+      let isNew = false;
+      for (const { id, projectId, origin, closedUntilMs } of found) {
+        isNew ||= before.get(projectId)?.get(origin)?.id === undefined;
+        put(now, { id, projectId, origin, closedUntilMs, knownAtLook: 0 });
+      }
+      for (const lanes of before.values()) {
+        for (const lane of lanes.values()) {
+          // Of this process, and perhaps not committed when the look began.
+          if (lane.knownAtLook < look) continue;
+          const seen = now.get(lane.projectId)?.get(lane.origin);
+          put(now, Object.assign(lane, { id: lane.id ?? seen?.id }));
+        }
+      }
+      known = now;
+      if (isNew) onLimited();
+    },
+    all: () => [...known.values()].flatMap((lanes) => [...lanes.values()]),
+    laneAt,
+    async open(lane) {
+      if (lane.id === undefined || !(await store.open(lane.id))) return;
+      const lanes = known.get(lane.projectId);
+      const now = lanes?.get(lane.origin);
+      // Parked in again since.
+      if (lanes === undefined || now === undefined || now.knownAtLook > lane.knownAtLook) return;
+      lanes.delete(lane.origin);
+      if (lanes.size === 0) known.delete(lane.projectId);
+    },
+    async releaseExpired({ id }) {
+      if (id !== undefined) await store.releaseExpired(id, expiredRowsMax);
+    },
+    async close(destination, { forMs, probeInMs = Infinity, reason }) {
+      mark(destination, { closedUntilMs: nowMs() + forMs });
+      await store.close(destination, { forMs, probeInMs, reason });
+      mark(destination, { closedUntilMs: nowMs() + forMs });
+      onLimited();
+    },
+    async reopen(destination) {
+      await store.reopen(destination);
+      if (laneAt(destination) !== undefined) mark(destination, { closedUntilMs: -Infinity });
+      onLimited();
+    },
+  };
+}
+
+function put(lanes: Map<number, Map<string, KnownLane>>, lane: KnownLane): void {
+  const ofProject = lanes.get(lane.projectId);
+  if (ofProject === undefined) lanes.set(lane.projectId, new Map([[lane.origin, lane]]));
+  else ofProject.set(lane.origin, lane);
+}

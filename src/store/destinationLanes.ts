@@ -1,0 +1,149 @@
+import { timerIdFromDatabase, type TimerId } from '../core/ids.ts';
+import { numberArray, textArray } from './arrayLiteral.ts';
+import type { Fence } from './claim.ts';
+import type { Database } from './database.ts';
+
+/** An origin of a project: `https://example.com:8443`. */
+export interface Destination {
+  readonly projectId: number;
+  readonly origin: string;
+}
+
+/** A lane in which timers of one destination wait, or from which none may leave for now. */
+export interface LimitedLane extends Destination {
+  readonly id: number;
+  /** Nothing leaves it before; -Infinity where nothing but room, rate and permits holds it up. */
+  readonly closedUntilMs: number;
+}
+
+// By lanes_at_work: nothing to read where nobody waits.
+const limitedLanes = {
+  name: 'limited_lanes',
+  text: `
+SELECT id, project_id, target, CASE WHEN closed_until > '-infinity'
+  THEN date_part('epoch', closed_until) * 1000 END
+FROM belfry.lanes WHERE state <> 'open' AND kind = 'destination'`,
+};
+
+// What a process has claimed goes into the lanes, which become limited, in one statement under its fence;
+// by timers_pkey. The lanes are written, and so locked, whatever they were: see openEmptied.
+const parkAtDestinations = {
+  name: 'park_at_destinations',
+  text: `
+WITH input AS MATERIALIZED (
+  SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::text[])
+    AS i(id, owner, claim, project_id, target)
+), lane AS (
+  INSERT INTO belfry.lanes AS l (project_id, kind, target, state)
+  SELECT DISTINCT project_id, 'destination', target, 'limited' FROM input ORDER BY project_id, target
+  ON CONFLICT (project_id, kind, target) DO UPDATE SET state = 'limited',
+    parkings = l.parkings + 1,
+    changed_at = CASE WHEN l.state = 'limited' THEN l.changed_at ELSE clock_timestamp() END
+  RETURNING id, project_id, target
+)
+UPDATE belfry.timers t SET parked_lane = l.id, owner = NULL, claim = NULL, start_marked = false
+FROM input i JOIN lane l ON l.project_id = i.project_id AND l.target = i.target
+WHERE t.id = i.id AND t.owner = i.owner AND t.claim = i.claim
+RETURNING t.id, l.id`,
+};
+
+// Whoever parks writes the lane. Where that was after this statement began, it finds another count of
+// parkings behind the lock than its snapshot has, and leaves the lane as it is: so none that was found
+// empty is opened over a timer. By timers_parked.
+const openEmptied = {
+  name: 'open_emptied_lane',
+  text: `
+UPDATE belfry.lanes SET state = 'open', changed_at = clock_timestamp()
+WHERE id = $1::bigint AND state = 'limited' AND closed_until <= statement_timestamp()
+  AND parkings = (SELECT seen.parkings FROM belfry.lanes seen WHERE seen.id = $1::bigint)
+  AND NOT EXISTS (SELECT 1 FROM belfry.timers WHERE parked_lane = $1::bigint)
+RETURNING id`,
+};
+
+const closeDestination = {
+  name: 'close_destination',
+  text: `
+INSERT INTO belfry.lanes AS l
+  (project_id, kind, target, state, closed_until, closed_reason, next_release_at)
+VALUES ($1::bigint, 'destination', $2, 'limited',
+  CASE WHEN $3::float8 < 'Infinity'
+    THEN statement_timestamp() + $3::float8 * interval '1 millisecond' ELSE 'infinity' END,
+  $4, CASE WHEN $5::float8 < 'Infinity'
+    THEN statement_timestamp() + $5::float8 * interval '1 millisecond' ELSE 'infinity' END)
+ON CONFLICT (project_id, kind, target) DO UPDATE SET state = 'limited',
+  closed_until = excluded.closed_until, closed_reason = excluded.closed_reason,
+  next_release_at = excluded.next_release_at,
+  changed_at = CASE WHEN l.state = 'limited' THEN l.changed_at ELSE clock_timestamp() END`,
+};
+
+const reopenDestination = {
+  name: 'reopen_destination',
+  text: `
+UPDATE belfry.lanes SET closed_until = '-infinity', closed_reason = NULL
+WHERE project_id = $1::bigint AND kind = 'destination' AND target = $2`,
+};
+
+// Of lanes that nobody has needed for an hour.
+const forgetOpen = {
+  name: 'forget_open_lanes',
+  text: `
+DELETE FROM belfry.lanes WHERE id IN (
+  SELECT id FROM belfry.lanes
+  WHERE kind = 'destination' AND state = 'open' AND changed_at < statement_timestamp() - interval '1 hour'
+  LIMIT 1000 FOR UPDATE SKIP LOCKED)`,
+};
+
+/** Parking timers at destinations, and what may leave. Pulling them out again is a claim: store/claim. */
+export function createDestinationLaneStore(database: Database) {
+  return {
+    async limited(): Promise<LimitedLane[]> {
+      const rows =
+        await database.query<[id: number, projectId: number, origin: string, until: number | null]>(
+          limitedLanes,
+        );
+      return rows.map(([id, projectId, origin, until]) => ({
+        id,
+        projectId,
+        origin,
+        closedUntilMs: until ?? -Infinity,
+      }));
+    },
+    /** Resolves with those parked, and in which lane; the others are not ours any more. */
+    async parkAt(
+      timers: readonly (Fence & Destination)[],
+    ): Promise<{ readonly id: TimerId; readonly lane: number }[]> {
+      const sorted = timers.toSorted((a, b) => a.id - b.id);
+      const rows = await database.query<[id: number, lane: number]>(parkAtDestinations, [
+        numberArray(sorted.map(({ id }) => id)),
+        numberArray(sorted.map(({ owner }) => owner)),
+        numberArray(sorted.map(({ claim }) => claim)),
+        numberArray(sorted.map(({ projectId }) => projectId)),
+        textArray(sorted.map(({ origin }) => origin)),
+      ]);
+      return rows.map(([id, lane]) => ({ id: timerIdFromDatabase(id), lane }));
+    },
+    /** Once nothing is parked in it, and it is not closed; false as long as something is. */
+    async open(lane: number): Promise<boolean> {
+      return (await database.query(openEmptied, [lane])).length > 0;
+    },
+    /**
+     * Nothing leaves for so long (Infinity: until it is reopened), but for a probe (store/claim) from
+     * `probeInMs` on; what falls due is parked.
+     */
+    async close(
+      { projectId, origin }: Destination,
+      options: { forMs: number; probeInMs: number; reason: string },
+    ): Promise<void> {
+      const { forMs, probeInMs, reason } = options;
+      await database.query(closeDestination, [projectId, origin, forMs, reason, probeInMs]);
+    },
+    /** What waits may leave, by room, rate and permits. */
+    async reopen({ projectId, origin }: Destination): Promise<void> {
+      await database.query(reopenDestination, [projectId, origin]);
+    },
+    /** Some thousand at most. */
+    async forget(): Promise<void> {
+      await database.query(forgetOpen);
+    },
+  };
+}
