@@ -2,7 +2,9 @@ import { openDatabases } from './app/databases.ts';
 import { createDelivery } from './app/delivery.ts';
 import { listenForNotices } from './app/notices.ts';
 import { checkProtection } from './app/protection.ts';
+import { unwind, type Undo } from './app/undo.ts';
 import { upkeep } from './app/upkeep.ts';
+import { createWaiting } from './app/waiting.ts';
 import { createAuthenticator } from './api/authenticator.ts';
 import { createReadiness } from './api/readiness.ts';
 import { createServer } from './api/server.ts';
@@ -14,15 +16,11 @@ import { machineClock } from './core/clock.ts';
 import { visibleStatus } from './core/visibleStatus.ts';
 import { createAddressGuard } from './delivery/addressGuard.ts';
 import { createLimits } from './limits/limits.ts';
-import { createAdmissions } from './scheduler/admissions.ts';
 import { createBulkChanges } from './scheduler/bulkChanges.ts';
 import { createChanger } from './scheduler/changer.ts';
 import { createChores } from './scheduler/chores.ts';
 import { createDatabaseClock } from './scheduler/databaseClock.ts';
-import { createDestinationLanes } from './scheduler/destinationLanes.ts';
-import { createLanes } from './scheduler/lanes.ts';
 import { createLease } from './scheduler/lease.ts';
-import { createPulls } from './scheduler/pulls.ts';
 import { createRetention } from './scheduler/retention.ts';
 import { createScheduler } from './scheduler/scheduler.ts';
 import { createSecretRequests } from './scheduler/secretRequests.ts';
@@ -35,11 +33,10 @@ import { createTimerChanger } from './store/changeTimers.ts';
 import { claimedBytesMax, createClaimStore } from './store/claim.ts';
 import { createChoreLeaseStore } from './store/choreLease.ts';
 import { createTimerCreator, replayOf } from './store/createTimers.ts';
-import { createDestinationLaneStore } from './store/destinationLanes.ts';
 import { createGiveBackStore } from './store/giveBacks.ts';
 import { createIdempotencyKeyStore } from './store/idempotencyKeys.ts';
 import { isInitialised, readInstallation } from './store/installation.ts';
-import { createLaneStore } from './store/lanes.ts';
+import { createLaneStores } from './store/laneStores.ts';
 import { createLimitStores } from './store/limitStores.ts';
 import { createTimerPages } from './store/listPages.ts';
 import type { StoredStatus } from './store/listTimers.ts';
@@ -74,8 +71,6 @@ export interface App {
   stop(): Promise<void>;
 }
 
-type Undo = (() => Promise<unknown> | undefined | void)[];
-
 const heldBytesMax = 32 * 1024 * 1024;
 const outcomeDrainMs = 5_000;
 const closeWithinMs = 3_000;
@@ -101,16 +96,6 @@ export async function startApp(
   } catch (err) {
     await stop();
     throw err;
-  }
-}
-
-async function unwind(undo: Undo, log: Logger): Promise<void> {
-  for (const step of undo.toReversed()) {
-    try {
-      await step();
-    } catch (err) {
-      log.error({ err }, 'a step of the shutdown failed');
-    }
   }
 }
 
@@ -188,35 +173,22 @@ async function start(options: {
     installationId: installation.id,
   });
   undo.push(() => deliverer.close());
-  const laneStore = createLaneStore(database);
-  const lanes = createLanes({
-    store: laneStore,
+  const laneStores = createLaneStores(database);
+  const waiting = createWaiting({
+    stores: { ...laneStores, living: processes.living },
+    book,
+    take: limits.allowances.take,
+    owner: lease.owner,
     lookAheadMs: config.scheduler.lookAheadMs,
     nowMs: databaseClock.nowMs,
     monotonicMs: clock.monotonicMs,
-    onClosed: () => scheduler.holdUp(),
+    log,
+    deliverer,
+    scheduler: () => scheduler,
     onReleased: (nextAtMs) => (scheduler.wake(nextAtMs), wakeUps.tell(nextAtMs)),
   });
-  const destinationLaneStore = createDestinationLaneStore(database);
-  const destinationLanes = createDestinationLanes({
-    store: { ...destinationLaneStore, releaseExpired: laneStore.releaseExpired },
-    book,
-    nowMs: databaseClock.nowMs,
-    log,
-    onLimited: () => (scheduler.holdUp(), pulls.kick()),
-  });
-  const admissions = createAdmissions({
-    book,
-    take: limits.allowances.take,
-    living: processes.living,
-    owner: lease.owner,
-    nowMs: databaseClock.nowMs,
-    monotonicMs: clock.monotonicMs,
-    onFreed: (destination) => pulls.freed(destination),
-  });
   const scheduler = createScheduler({
-    lanes,
-    destinations: { lanes: destinationLanes, admissions },
+    ...waiting.judged,
     store: { ...createClaimStore(database), ...processes },
     recorder: limits.timers.recording(outcomes),
     secrets: createSecretRequests({ box, values: secretValues }),
@@ -232,16 +204,6 @@ async function start(options: {
     heldBytesMax,
     rowBytesMax: claimedBytesMax,
     retryDefaults: config.delivery.retry,
-  });
-  const pulls = createPulls({
-    lanes: destinationLanes,
-    admissions,
-    scheduler,
-    places: deliverer.places,
-    partCrowds: deliverer.partCrowds,
-    isProjectPaused: lanes.isPaused,
-    monotonicMs: clock.monotonicMs,
-    log,
   });
   const changer = createChanger({
     store: { ...reader, ...giveBacks, ...processes },
@@ -302,7 +264,7 @@ async function start(options: {
     owner: lease.owner,
     scheduler,
     changer,
-    lanes: { refresh: () => Promise.all([lanes.refresh(), destinationLanes.refresh()]) },
+    lanes: waiting,
   });
   undo.push(() => notices.stop());
   const audit = createAuditLog(database);
@@ -332,14 +294,8 @@ async function start(options: {
       forgetAllowances: () => limitStores.allowances.forget(),
       giveBacks,
       answerRequests: notices.look,
-      forgetLanes: destinationLaneStore.forget,
-      lanes: runsScheduler
-        ? {
-            refresh: notices.refreshLanes,
-            work: lanes.work,
-            countProcesses: admissions.refresh,
-          }
-        : undefined,
+      forgetLanes: laneStores.destinations.forget,
+      lanes: runsScheduler ? { ...waiting, refresh: notices.refreshLanes } : undefined,
     }),
     leases: createChoreLeaseStore(database),
     leaseTtlMs: statementTimeoutMs + choreLeaseMarginMs,
@@ -349,17 +305,17 @@ async function start(options: {
   undo.push(() => chores.stop());
 
   if (runsScheduler) {
-    await Promise.all([lanes.refresh(), destinationLanes.refresh()]);
+    await waiting.refresh();
     await lease.start();
-    await admissions.refresh();
+    await waiting.countProcesses();
     undo.push(async () => {
       await lease.stop();
       await lease.retire();
     });
     undo.push(() => outcomes.drain(AbortSignal.timeout(outcomeDrainMs)));
     scheduler.start();
-    pulls.start();
-    undo.push(() => pulls.stop());
+    waiting.pulls.start();
+    undo.push(() => waiting.pulls.stop());
   }
   const stopScheduler = () => scheduler.stop(AbortSignal.timeout(config.shutdownTimeoutMs));
   if (!config.roles.includes('api')) {

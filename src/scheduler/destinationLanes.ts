@@ -196,7 +196,11 @@ export function createDestinationLanes(options: {
       known = now;
       if (isNew) onLimited();
     },
-    all: () => [...known.values()].flatMap((lanes) => [...lanes.values()]),
+    all() {
+      const all: KnownLane[] = [];
+      for (const lanes of known.values()) for (const lane of lanes.values()) all.push(lane);
+      return all;
+    },
     laneAt,
     async open(lane) {
       if (lane.id === undefined || !(await store.open(lane.id))) return;

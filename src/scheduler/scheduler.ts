@@ -15,7 +15,8 @@ import type { DestinationLanes } from './destinationLanes.ts';
 import { createHoldings, type Admission, type Holding, type HoldingPhase } from './holdings.ts';
 import type { Lanes } from './lanes.ts';
 import type { Lease } from './lease.ts';
-import { createParking, type Parked, type Place } from './parking.ts';
+import { createParking, type Parked } from './parking.ts';
+import { createPlaces, noDestinations, noLanes } from './places.ts';
 import type { PullingScheduler } from './pulls.ts';
 import type { SecretRequests } from './secretRequests.ts';
 
@@ -88,16 +89,6 @@ const sweepShare = 0.75;
 const leaseRetryMs = 20;
 
 const probing: Admission = { isProbe: true, end: () => undefined };
-const unlimited: Admission = { isProbe: false, end: () => undefined };
-const nowhere = {
-  lanes: {
-    waitsAt: () => undefined,
-    isClosed: () => false,
-    park: () => Promise.resolve(new Set<TimerId>()),
-  },
-  admissions: { admit: () => unlimited },
-};
-
 export function createScheduler(options: {
   store: SchedulerStore;
   recorder: OutcomeRecorder;
@@ -125,8 +116,8 @@ export function createScheduler(options: {
 }): Scheduler {
   const { store, lease, clock, databaseClock, log, metrics } = options;
   const { lookAheadMs, catchUpRate, random = Math.random } = options;
-  const { lanes = { laneOf: () => undefined, park: () => Promise.resolve([]) } } = options;
-  const { destinations = nowhere } = options;
+  const { lanes = noLanes, destinations = noDestinations } = options;
+  const { placeOf, placeOfHolding, mayStartAt } = createPlaces(lanes, destinations.lanes);
   const holdings = createHoldings({
     rowsMax: options.heldRowsMax,
     bytesMax: options.heldBytesMax,
@@ -141,8 +132,7 @@ export function createScheduler(options: {
       mode === 'running' &&
       holding.timer.owner === lease.owner() &&
       lease.mayStart() &&
-      lanes.laneOf(holding.timer) === undefined &&
-      !isClosedTo(holding),
+      mayStartAt(holding),
     admit: destinations.admissions.admit,
     onRefused(holding) {
       holdings.remove(holding);
@@ -291,27 +281,6 @@ export function createScheduler(options: {
     if (heldUp.length > 0) void parking.park(heldUp);
   }
 
-  /** Where a timer has to wait; undefined when it may ask to be admitted. */
-  function placeOf(timer: ClaimedTimer): Place | undefined {
-    const lane = lanes.laneOf(timer);
-    if (lane !== undefined) return { lane };
-    const origin = destinations.lanes.waitsAt(timer);
-    return origin === undefined ? undefined : { origin };
-  }
-
-  function isClosedTo({ timer, admission }: Holding): boolean {
-    return admission?.isProbe !== true && destinations.lanes.isClosed(timer);
-  }
-
-  /** Who has been admitted need not wait for others, only for what is closed to all. */
-  function placeOfHolding(holding: Holding): Place | undefined {
-    const { timer, admission } = holding;
-    if (admission === undefined) return placeOf(timer);
-    const lane = lanes.laneOf(timer);
-    if (lane !== undefined) return { lane };
-    return isClosedTo(holding) ? { origin: originOf(timer.request.url) } : undefined;
-  }
-
   /** Sorts out those that may not start for now. */
   function fireDueBut(heldUp: Parked[]): void {
     for (;;) {
@@ -414,9 +383,8 @@ export function createScheduler(options: {
         const { phase, timer } = holding;
         if (phase !== 'waiting' && phase !== 'handed') continue;
         // What was handed over before others had to wait goes on.
-        const isToGoOn =
-          phase === 'handed' && lanes.laneOf(timer) === undefined && !isClosedTo(holding);
-        const place = isToGoOn ? undefined : placeOfHolding(holding);
+        if (phase === 'handed' && mayStartAt(holding)) continue;
+        const place = placeOfHolding(holding);
         if (place === undefined || (phase === 'handed' && !attempts.recall(timer.id))) continue;
         heldUp.push({ timer, place });
         holdings.remove(holding);

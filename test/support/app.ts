@@ -1,5 +1,6 @@
 import { startApp, type App } from '../../src/app.ts';
 import { readConfig } from '../../src/config.ts';
+import type { DestinationBook } from '../../src/core/destination.ts';
 import { createLog } from '../../src/telemetry/log.ts';
 import { request } from './http.ts';
 import { secretKeysText } from './secretKeys.ts';
@@ -20,6 +21,7 @@ export interface TestApp extends AsyncDisposable {
 export async function startTestApp(
   databaseUrl: string,
   environment: Record<string, string> = {},
+  book?: DestinationBook,
 ): Promise<TestApp> {
   const { SECRET_KEYS: keys = secretKeysText('test'), ...others } = environment;
   const config = readConfig('serve', {
@@ -31,7 +33,7 @@ export async function startTestApp(
     ...others,
   });
   const log = await createLog({ level: config.logLevel, pretty: false });
-  const app = await startApp(config, log);
+  const app = await startApp(config, log, undefined, book);
   const { url } = app;
   if (url === undefined) throw new Error('the test app has no API');
   return {

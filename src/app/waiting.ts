@@ -1,0 +1,71 @@
+import type { DestinationBook } from '../core/destination.ts';
+import { createAdmissions } from '../scheduler/admissions.ts';
+import {
+  createDestinationLanes,
+  type DestinationLaneStore,
+} from '../scheduler/destinationLanes.ts';
+import { createLanes, type LaneStore } from '../scheduler/lanes.ts';
+import { createPulls, type Pulls, type PullingScheduler } from '../scheduler/pulls.ts';
+import type { Logger } from '../telemetry/log.ts';
+
+/** What timers of a process may wait for: their project, and their destination. */
+export function createWaiting(options: {
+  stores: {
+    readonly projects: LaneStore;
+    readonly destinations: Omit<DestinationLaneStore, 'releaseExpired'>;
+    /** Processes that fire timers, in the order of ids. */
+    readonly living: () => Promise<readonly number[]>;
+  };
+  book: DestinationBook;
+  take: Parameters<typeof createAdmissions>[0]['take'];
+  owner: () => number | undefined;
+  lookAheadMs: number;
+  /** The database's clock, at most. */
+  nowMs: () => number;
+  monotonicMs: () => number;
+  log: Logger;
+  deliverer: { places(origin: string): number; partCrowds(): void };
+  scheduler: () => PullingScheduler & { holdUp(): void };
+  onReleased: (nextAtMs: number) => void;
+}) {
+  const { stores, deliverer, scheduler } = options;
+  const { releaseExpired } = stores.projects;
+  const projects = createLanes({
+    ...options,
+    store: stores.projects,
+    onClosed: () => scheduler().holdUp(),
+  });
+  const lanes = createDestinationLanes({
+    ...options,
+    store: { ...stores.destinations, releaseExpired },
+    onLimited: () => (scheduler().holdUp(), pulls.kick()),
+  });
+  const admissions = createAdmissions({
+    ...options,
+    living: stores.living,
+    onFreed: (destination) => pulls.freed(destination),
+  });
+  const pulls: Pulls = createPulls({
+    ...options,
+    lanes,
+    admissions,
+    scheduler: {
+      roomToPull: () => scheduler().roomToPull(),
+      pull: (lane, reserved) => scheduler().pull(lane, reserved),
+      probe: (lane, againInMs) => scheduler().probe(lane, againInMs),
+    },
+    places: deliverer.places,
+    partCrowds: deliverer.partCrowds,
+    isProjectPaused: projects.isPaused,
+  });
+  return {
+    /** What the scheduler asks before it starts a timer. */
+    judged: { lanes: projects, destinations: { lanes, admissions } },
+    /** For the breaker: closing, reopening; `pulls.probe`. */
+    lanes,
+    pulls,
+    refresh: () => Promise.all([projects.refresh(), lanes.refresh()]),
+    work: projects.work,
+    countProcesses: admissions.refresh,
+  };
+}

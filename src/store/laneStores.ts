@@ -1,0 +1,11 @@
+import type { Database } from './database.ts';
+import { createDestinationLaneStore } from './destinationLanes.ts';
+import { createLaneStore } from './lanes.ts';
+
+/** Where timers wait: for their project, and for their destination. */
+export function createLaneStores(database: Database) {
+  return {
+    projects: createLaneStore(database),
+    destinations: createDestinationLaneStore(database),
+  };
+}

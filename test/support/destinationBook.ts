@@ -1,0 +1,30 @@
+import type { DestinationBook, DestinationSettings } from '../../src/core/destination.ts';
+
+type Wish = Partial<
+  Pick<DestinationSettings, 'concurrencyMax' | 'ratePerSecond' | 'timeoutMs' | 'isPaused'>
+>;
+
+/** A book of one project that a test writes in; every process that has it knows at once. */
+export interface TestBook extends DestinationBook {
+  set(origin: string, wish: Wish): void;
+}
+
+export function testBook(projectId = 1): TestBook {
+  const settings = new Map<string, DestinationSettings>();
+  return {
+    settingsOf: (project, origin) => (project === projectId ? settings.get(origin) : undefined),
+    set(origin, wish) {
+      settings.set(origin, {
+        id: 1,
+        projectId,
+        pattern: new URL(origin).host,
+        concurrencyMax: null,
+        ratePerSecond: null,
+        timeoutMs: null,
+        headers: null,
+        isPaused: false,
+        ...wish,
+      });
+    },
+  };
+}
