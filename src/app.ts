@@ -177,6 +177,9 @@ async function start(options: {
   const waiting = createWaiting({
     stores: { ...laneStores, living: processes.living },
     book,
+    failuresMax: config.delivery.breakerFailures,
+    disableAfterMs: config.delivery.disableAfterMs,
+    metrics,
     take: limits.allowances.take,
     owner: lease.owner,
     lookAheadMs: config.scheduler.lookAheadMs,
@@ -294,7 +297,7 @@ async function start(options: {
       forgetAllowances: () => limitStores.allowances.forget(),
       giveBacks,
       answerRequests: notices.look,
-      forgetLanes: laneStores.destinations.forget,
+      forgetLanes: () => laneStores.destinations.forget().then(() => laneStores.breakers.forget()),
       lanes: runsScheduler ? { ...waiting, refresh: notices.refreshLanes } : undefined,
     }),
     leases: createChoreLeaseStore(database),

@@ -2,12 +2,12 @@ import { createHash } from 'node:crypto';
 
 /** Who did something. */
 export interface Actor {
-  /** `database`: somebody with the database's own credentials. */
-  readonly kind: 'token' | 'open' | 'database';
+  /** `database`: somebody with the database's own credentials; `service`: nobody, it does so by itself. */
+  readonly kind: 'token' | 'open' | 'database' | 'service';
   /** Of the token; '' otherwise. */
   readonly id: string;
   readonly name: string;
-  /** From where; '' for `database`. */
+  /** From where; '' for `database` and `service`. */
   readonly address: string;
 }
 
@@ -24,6 +24,8 @@ export type AuditAction =
   | 'secret.delete'
   | 'secrets.rotate'
   | 'limits.set'
+  | 'breaker.disable'
+  | 'breaker.reset'
   | 'timers.cancel'
   | 'timers.retry';
 

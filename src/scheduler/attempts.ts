@@ -16,6 +16,7 @@ import type { ClaimedTimer, SentRequest } from '../core/timer.ts';
 import type { Logger } from '../telemetry/log.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 import type { Transport } from '../transport/transport.ts';
+import type { Breaker } from './breaker.ts';
 import type { Admission, Holding, Holdings } from './holdings.ts';
 import { isSent, type SecretRequests } from './secretRequests.ts';
 
@@ -61,6 +62,7 @@ export function createAttempts(options: {
   mayStart: (holding: Holding) => boolean;
   /** Whether its destination takes it, by rate and concurrency; undefined: not now. */
   admit: (timer: ClaimedTimer) => Admission | undefined | Promise<Admission | undefined>;
+  breaker: Breaker;
   /** Its destination does not take it now: it is to wait for that elsewhere. */
   onRefused: (holding: Holding) => void;
   giveBack: (holding: Holding) => Promise<void>;
@@ -74,6 +76,7 @@ export function createAttempts(options: {
     random = Math.random,
     mayStart,
     admit,
+    breaker,
     onRefused,
     giveBack,
     onLeaseEnded,
@@ -220,6 +223,7 @@ export function createAttempts(options: {
           random,
         });
         observe(timer, attempt, verdict);
+        breaker.observe(timer, attempt, holding.admission?.isProbe === true);
         return record(holding, verdict, attempt);
       }
       case 'not_started':

@@ -13,6 +13,7 @@ export interface Destination {
 interface LimitedLane extends Destination {
   readonly id: number;
   readonly closedUntilMs: number;
+  readonly probeAtMs: number;
 }
 
 type ParkedTimer = Pick<ClaimedTimer, 'id' | 'owner' | 'claim'> & Destination;
@@ -25,11 +26,6 @@ export interface DestinationLaneStore {
   ): Promise<readonly { readonly id: TimerId; readonly lane: number }[]>;
   open(lane: number): Promise<boolean>;
   releaseExpired(lane: number, rowsMax: number): Promise<number>;
-  close(
-    destination: Destination,
-    options: { forMs: number; probeInMs: number; reason: string },
-  ): Promise<void>;
-  reopen(destination: Destination): Promise<void>;
 }
 
 /** A lane as this process knows it. */
@@ -38,6 +34,8 @@ export interface KnownLane extends Destination {
   id: number | undefined;
   /** Nothing leaves it before. */
   closedUntilMs: number;
+  /** But for a probe, from then on. */
+  probeAtMs: number;
   /** Looks that had begun when this process knew of it last by itself. */
   knownAtLook: number;
 }
@@ -69,15 +67,14 @@ export interface DestinationLanes {
   open(lane: KnownLane): Promise<void>;
   /** What expires while it waits is let go, to be ended. */
   releaseExpired(lane: KnownLane): Promise<void>;
-  /**
-   * Nothing starts there for so long (Infinity: until `reopen`), but for a probe (pulls.ts) from `probeInMs`
-   * on. Other processes know within 250 ms. The reason is for people: `breaker`.
-   */
-  close(
-    destination: Destination,
-    options: { forMs: number; probeInMs?: number; reason: string },
-  ): Promise<void>;
-  reopen(destination: Destination): Promise<void>;
+  /** Whether its settings say so. */
+  isPausedAt(destination: Destination): boolean;
+  /** Whether timers of the project wait for any destination. */
+  isAnyOf(projectId: number): boolean;
+  /** The breaker of it is open, as is committed; the others know within 250 ms. */
+  closed(destination: Destination, probeAtMs: number): void;
+  /** It is not any more. */
+  reopened(destination: Destination): void;
 }
 
 const expiredRowsMax = 500;
@@ -117,7 +114,14 @@ export function createDestinationLanes(options: {
     let lane = laneAt(destination);
     if (lane === undefined) {
       const { projectId, origin } = destination;
-      lane = { projectId, origin, id: undefined, closedUntilMs: -Infinity, knownAtLook: looks };
+      lane = {
+        projectId,
+        origin,
+        id: undefined,
+        closedUntilMs: -Infinity,
+        probeAtMs: Infinity,
+        knownAtLook: looks,
+      };
       put(known, lane);
     }
     return Object.assign(lane, changes, { knownAtLook: looks });
@@ -181,9 +185,10 @@ export function createDestinationLanes(options: {
       const before = known;
       const now = new Map<number, Map<string, KnownLane>>();
       let isNew = false;
-      for (const { id, projectId, origin, closedUntilMs } of found) {
+      for (const lane of found) {
+        const { id, projectId, origin, closedUntilMs, probeAtMs } = lane;
         isNew ||= before.get(projectId)?.get(origin)?.id === undefined;
-        put(now, { id, projectId, origin, closedUntilMs, knownAtLook: 0 });
+        put(now, { id, projectId, origin, closedUntilMs, probeAtMs, knownAtLook: 0 });
       }
       for (const lanes of before.values()) {
         for (const lane of lanes.values()) {
@@ -214,15 +219,15 @@ export function createDestinationLanes(options: {
     async releaseExpired({ id }) {
       if (id !== undefined) await store.releaseExpired(id, expiredRowsMax);
     },
-    async close(destination, { forMs, probeInMs = Infinity, reason }) {
-      mark(destination, { closedUntilMs: nowMs() + forMs });
-      await store.close(destination, { forMs, probeInMs, reason });
-      mark(destination, { closedUntilMs: nowMs() + forMs });
+    isPausedAt: isPaused,
+    isAnyOf: (projectId) => known.has(projectId),
+    closed(destination, probeAtMs) {
+      mark(destination, { closedUntilMs: Infinity, probeAtMs });
       onLimited();
     },
-    async reopen(destination) {
-      await store.reopen(destination);
-      if (laneAt(destination) !== undefined) mark(destination, { closedUntilMs: -Infinity });
+    reopened(destination) {
+      if (laneAt(destination) === undefined) return;
+      mark(destination, { closedUntilMs: -Infinity, probeAtMs: Infinity });
       onLimited();
     },
   };

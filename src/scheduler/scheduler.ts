@@ -12,6 +12,7 @@ import { createClaimer, type ClaimStore } from './claimer.ts';
 import type { DatabaseClock } from './databaseClock.ts';
 import type { Admissions } from './admissions.ts';
 import type { DestinationLanes } from './destinationLanes.ts';
+import type { Breaker } from './breaker.ts';
 import { createHoldings, type Admission, type Holding, type HoldingPhase } from './holdings.ts';
 import type { Lanes } from './lanes.ts';
 import type { Lease } from './lease.ts';
@@ -101,6 +102,7 @@ export function createScheduler(options: {
   destinations?: {
     readonly lanes: Pick<DestinationLanes, 'waitsAt' | 'isClosed' | 'park'>;
     readonly admissions: Pick<Admissions, 'admit'>;
+    readonly breaker: Breaker;
   };
   clock: MachineClock;
   databaseClock: DatabaseClock;
@@ -134,6 +136,7 @@ export function createScheduler(options: {
       lease.mayStart() &&
       mayStartAt(holding),
     admit: destinations.admissions.admit,
+    breaker: destinations.breaker,
     onRefused(holding) {
       holdings.remove(holding);
       const { timer } = holding;
@@ -397,8 +400,11 @@ export function createScheduler(options: {
     },
     pull: (lane, admissions) =>
       pullIn(admissions, (owner) => claimer.pull(owner, lane, admissions.length)),
-    probe: async (lane, againInMs) =>
-      (await pullIn([probing], (owner) => claimer.probe(owner, lane, againInMs))) > 0,
+    probe: (laneIds, againInMs) =>
+      pullIn(
+        laneIds.map(() => probing),
+        (owner) => claimer.probe(owner, laneIds, againInMs),
+      ),
     phaseOf: (id) => holdings.get(id)?.phase,
     dropOwner(owner) {
       metrics.leaseLost.inc();
