@@ -26,7 +26,7 @@ export interface ShownBreaker {
 }
 
 const requestTimeout = 408;
-const slowingStatuses: readonly number[] = [429, 503];
+const slowingStatuses: ReadonlySet<number> = new Set([429, 503]);
 
 const alive: Health = { kind: 'alive' };
 const failing: Health = { kind: 'failing' };
@@ -44,7 +44,7 @@ export function healthAfter(attempt: AttemptRecord): Health {
       return alive;
     case 'http_status':
       if (status === null) return unknown;
-      if (slowingStatuses.includes(status))
+      if (slowingStatuses.has(status))
         return { kind: 'slowed', askedMs: askedDelayMs(attempt) };
       return status >= 500 || status === requestTimeout ? failing : alive;
     case 'timeout':
