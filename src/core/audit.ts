@@ -24,6 +24,10 @@ export type AuditAction =
   | 'secret.delete'
   | 'secrets.rotate'
   | 'limits.set'
+  | 'destination.set'
+  | 'destination.delete'
+  | 'destination.pause'
+  | 'destination.resume'
   | 'timers.cancel'
   | 'timers.retry';
 

@@ -1,4 +1,5 @@
 import type { TimerHeaders } from './secretHeaders.ts';
+import type { ShownTls, TlsIdentity } from './tlsIdentity.ts';
 
 /**
  * What a project says of its destinations. A destination is an origin (scheme, host and port); the
@@ -29,3 +30,63 @@ export interface DestinationBook {
 
 /** For those who set nothing. */
 export const emptyBook: DestinationBook = { settingsOf: () => undefined };
+
+/** With what only sending needs. */
+export interface SendingSettings extends DestinationSettings {
+  readonly version: number;
+  /** Whether there is a client certificate or a private authority: too large to be at hand. */
+  readonly hasTls: boolean;
+}
+
+/** Settings of a project at most. */
+export const destinationsMax = 200;
+
+export const rateSpans = { second: 1, minute: 60, hour: 3_600 } as const;
+
+/** So many attempts in so long a time. */
+export interface DestinationRate {
+  readonly count: number;
+  readonly per: keyof typeof rateSpans;
+}
+
+/** What callers say of a destination. */
+export interface DestinationContent {
+  readonly concurrencyMax: number | null;
+  readonly rate: DestinationRate | null;
+  readonly timeoutMs: number | null;
+  /** Secret ones encrypted, or on their way there. */
+  readonly headers: TimerHeaders | null;
+}
+
+/** The settings of a pattern as they are kept and shown. Instants in milliseconds of the Unix epoch. */
+export interface Destination extends DestinationContent {
+  readonly id: number;
+  readonly projectId: number;
+  readonly pattern: string;
+  /** Counts what callers have changed of it, from 1. */
+  readonly version: number;
+  readonly tls: ShownTls | null;
+  readonly isPaused: boolean;
+  readonly createdAtMs: number;
+  readonly changedAtMs: number;
+}
+
+/** What settings are to become. */
+export interface DestinationEdit {
+  readonly content: DestinationContent;
+  /** Undefined: as it is. */
+  readonly tls: TlsIdentity | null | undefined;
+}
+
+export type DestinationResult =
+  | { readonly kind: 'set'; readonly destination: Destination; readonly isNew: boolean }
+  | { readonly kind: 'not_found' }
+  /** There are as many as there may be. */
+  | { readonly kind: 'too_many' };
+
+export const noDestinationContent: DestinationContent = {
+  concurrencyMax: null,
+  rate: null,
+  timeoutMs: null,
+  headers: null,
+};
