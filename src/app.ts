@@ -17,6 +17,7 @@ import { createBulkChanges } from './scheduler/bulkChanges.ts';
 import { createChanger } from './scheduler/changer.ts';
 import { createChores } from './scheduler/chores.ts';
 import { createDatabaseClock } from './scheduler/databaseClock.ts';
+import { createDestinationBook } from './scheduler/destinationBook.ts';
 import { createLanes } from './scheduler/lanes.ts';
 import { createLease } from './scheduler/lease.ts';
 import { createRetention } from './scheduler/retention.ts';
@@ -25,12 +26,15 @@ import { createSecretRequests } from './scheduler/secretRequests.ts';
 import { createSecretRotator } from './scheduler/secretRotator.ts';
 import { createSecretValues } from './scheduler/secretValues.ts';
 import { createTimerChanges } from './scheduler/timerChanges.ts';
+import { createTlsIdentities } from './scheduler/tlsIdentities.ts';
 import { createAuditLog } from './store/auditLog.ts';
 import { createTimerCanceller } from './store/cancelTimers.ts';
 import { createTimerChanger } from './store/changeTimers.ts';
 import { claimedBytesMax, createClaimStore } from './store/claim.ts';
 import { createChoreLeaseStore } from './store/choreLease.ts';
 import { createTimerCreator, replayOf } from './store/createTimers.ts';
+import { createDestinationBookStore } from './store/destinationBooks.ts';
+import { createDestinationStore } from './store/destinations.ts';
 import { createGiveBackStore } from './store/giveBacks.ts';
 import { createIdempotencyKeyStore } from './store/idempotencyKeys.ts';
 import { isInitialised, readInstallation } from './store/installation.ts';
@@ -184,11 +188,18 @@ async function start(
     onClosed: () => scheduler.holdUp(),
     onReleased: (nextAtMs) => (scheduler.wake(nextAtMs), wakeUps.tell(nextAtMs)),
   });
+  const bookStore = createDestinationBookStore(database, box);
+  const book = createDestinationBook(bookStore);
   const scheduler = createScheduler({
     lanes,
+    destinations: book,
     store: { ...createClaimStore(database), ...processes },
     recorder: limits.timers.recording(outcomes),
-    secrets: createSecretRequests({ box, values: secretValues }),
+    secrets: createSecretRequests({
+      box,
+      values: secretValues,
+      identities: createTlsIdentities(bookStore),
+    }),
     transport: deliverer,
     lease,
     clock,
@@ -292,6 +303,7 @@ async function start(
       giveBacks,
       answerRequests: notices.look,
       lanes: runsScheduler ? lanes : undefined,
+      destinations: runsScheduler ? book : undefined,
     }),
     leases: createChoreLeaseStore(database),
     leaseTtlMs: statementTimeoutMs + choreLeaseMarginMs,
@@ -302,6 +314,7 @@ async function start(
 
   if (runsScheduler) {
     await lanes.refresh();
+    await book.refresh();
     await lease.start();
     undo.push(async () => {
       await lease.stop();
@@ -330,6 +343,16 @@ async function start(
       audit,
     },
     secrets: { ...secrets, ...rotator },
+    destinations: {
+      ...createDestinationStore(database, box),
+      // Where this fails, the next look finds it.
+      onChanged: () => (runsScheduler ? book.refresh().catch(() => undefined) : Promise.resolve()),
+      rules: {
+        timeoutMaxMs: config.delivery.timeoutMaxMs,
+        canKeepSecrets: box !== undefined,
+        nowMs,
+      },
+    },
     rateKeeper: limits.allowances,
     limits: { ...limitStores.limits, usage: limits.usage },
     timers: {

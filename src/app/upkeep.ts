@@ -13,8 +13,10 @@ export function upkeep(services: {
   readonly answerRequests: () => Promise<unknown>;
   /** Of a process that fires timers. */
   readonly lanes: { refresh(): Promise<void>; work(): Promise<void> } | undefined;
+  /** The same. */
+  readonly destinations: { refresh(): Promise<void> } | undefined;
 }): Chore[] {
-  const { retention, audit, giveBacks, lanes } = services;
+  const { retention, audit, giveBacks, lanes, destinations } = services;
   return [
     { name: 'partitions', everyMs: 600_000, run: services.preparePartitions },
     { name: 'retention', everyMs: 60_000, firstAfterMs: 2_000, lease: true, run: retention.run },
@@ -39,5 +41,9 @@ export function upkeep(services: {
           { name: 'lanes', everyMs: 250, run: lanes.refresh },
           { name: 'lane-work', everyMs: 50, run: lanes.work },
         ]),
+    ...(destinations === undefined
+      ? []
+      : // Within a second of a change all attempts are made by it.
+        [{ name: 'destinations', everyMs: 500, run: destinations.refresh }]),
   ];
 }

@@ -1,5 +1,5 @@
 import type { TimerHeaders } from './secretHeaders.ts';
-import type { ShownTls, TlsIdentity } from './tlsIdentity.ts';
+import type { GivenTls, ShownTls } from './tlsIdentity.ts';
 
 /**
  * What a project says of its destinations. A destination is an origin (scheme, host and port); the
@@ -75,7 +75,16 @@ export interface Destination extends DestinationContent {
 export interface DestinationEdit {
   readonly content: DestinationContent;
   /** Undefined: as it is. */
-  readonly tls: TlsIdentity | null | undefined;
+  readonly tls: GivenTls | null | undefined;
+}
+
+export interface DestinationWish {
+  readonly projectId: number;
+  readonly pattern: string;
+  /** Of what is there, undefined for nothing, of which it may make settings too; undefined: leave it. */
+  readonly edit: (before: Destination | undefined) => DestinationEdit | undefined;
+  /** For the log of deeds: no secrets. */
+  readonly detail: Readonly<Record<string, unknown>>;
 }
 
 export type DestinationResult =

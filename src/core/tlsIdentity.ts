@@ -18,6 +18,12 @@ export interface ShownTls {
   readonly authorities: readonly ShownCertificate[];
 }
 
+/** As a caller gives it. */
+export interface GivenTls {
+  readonly identity: TlsIdentity;
+  readonly shown: ShownTls;
+}
+
 export interface ShownCertificate {
   readonly subject: string;
   /** SHA-256, as OpenSSL prints it. */
@@ -63,10 +69,7 @@ const keyBlock = /-----BEGIN ([A-Z ]*)PRIVATE KEY-----[\s\S]+?-----END \1PRIVATE
  * in the texts but the blocks that are asked for is left out.
  * @throws BelfryError `validation_failed` that names `tls.certificate`, `tls.key`, `tls.ca` or `tls`.
  */
-export function parseTls(
-  value: unknown,
-  nowMs: number,
-): { readonly identity: TlsIdentity; readonly shown: ShownTls } {
+export function parseTls(value: unknown, nowMs: number): GivenTls {
   if (typeof value !== 'object' || value === null || Array.isArray(value)) {
     throw invalidField('tls', 'must be an object of certificate and key, ca, or all three');
   }
@@ -83,7 +86,8 @@ export function parseTls(
   if (leaf === undefined && authorities === null) {
     throw invalidField('tls', 'must have a certificate with its key, or a ca');
   }
-  if (leaf === undefined && key !== null) throw invalidField('tls.certificate', 'must go with a key');
+  if (leaf === undefined && key !== null)
+    throw invalidField('tls.certificate', 'must go with a key');
   if (leaf !== undefined) {
     if (key === null) throw invalidField('tls.key', 'must go with the certificate');
     if (!leaf.checkPrivateKey(key)) {

@@ -16,6 +16,7 @@ import type { ClaimedTimer, SentRequest } from '../core/timer.ts';
 import type { Logger } from '../telemetry/log.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 import type { Transport } from '../transport/transport.ts';
+import type { LiveDestinationBook } from './destinationBook.ts';
 import type { Holding, Holdings } from './holdings.ts';
 import { isSent, type SecretRequests } from './secretRequests.ts';
 
@@ -50,6 +51,8 @@ export function createAttempts(options: {
   store: AttemptStore;
   recorder: OutcomeRecorder;
   secrets: SecretRequests;
+  /** None: nothing is set. */
+  destinations?: Pick<LiveDestinationBook, 'settingsOfUrl'>;
   transport: Transport;
   holdings: Holdings;
   retryDefaults: RetryPolicy;
@@ -66,6 +69,7 @@ export function createAttempts(options: {
   onRecorded: (retryInMs: number) => void;
 }): Attempts {
   const { store, recorder, secrets, transport, holdings, retryDefaults, log, metrics } = options;
+  const { destinations = { settingsOfUrl: () => undefined } } = options;
   const { random = Math.random, mayStart, giveBack, onLeaseEnded, onRecorded } = options;
   // Looking a label up costs more than counting.
   const results = {
@@ -127,7 +131,8 @@ export function createAttempts(options: {
   async function carry(holding: Holding): Promise<void> {
     const { timer } = holding;
     const { request } = timer;
-    const isWhole = isSent(request);
+    const isWhole =
+      isSent(request) && destinations.settingsOfUrl(timer.projectId, request.url) === undefined;
     let sent: readonly string[] = [];
     const tellSecrets = (secrets: readonly string[]) => {
       sent = secrets;
@@ -152,7 +157,7 @@ export function createAttempts(options: {
 
   /**
    * Makes the start of a suspicious timer durable, fetches a body that was left behind, and puts in
-   * the secrets: last, so that they are as fresh as can be.
+   * what the destination adds and the secrets: last, so that they are as fresh as can be.
    */
   async function prepare(
     timer: ClaimedTimer,
@@ -161,8 +166,9 @@ export function createAttempts(options: {
     if (timer.lostInRow > 0 && !(await store.markStart(timer))) return undefined;
     const body = timer.bodyDeferred ? await store.fetchBody(timer) : timer.request.body;
     if (body === undefined) return undefined;
-    if (isSent(timer.request)) return { ...timer.request, body };
-    const resolved = await secrets.resolve(timer);
+    const settings = destinations.settingsOfUrl(timer.projectId, timer.request.url);
+    if (settings === undefined && isSent(timer.request)) return { ...timer.request, body };
+    const resolved = await secrets.resolve(timer, settings);
     if (typeof resolved === 'string') return resolved;
     tellSecrets(resolved.secrets);
     return { ...resolved.request, body };

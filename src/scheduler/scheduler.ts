@@ -10,6 +10,7 @@ import { createAlarm } from './alarm.ts';
 import { createAttempts, type AttemptStore, type OutcomeRecorder } from './attempts.ts';
 import { createClaimer, type ClaimStore } from './claimer.ts';
 import type { DatabaseClock } from './databaseClock.ts';
+import type { LiveDestinationBook } from './destinationBook.ts';
 import { createHoldings, type Holding, type HoldingPhase } from './holdings.ts';
 import type { Lanes } from './lanes.ts';
 import type { Lease } from './lease.ts';
@@ -88,6 +89,8 @@ export function createScheduler(options: {
   store: SchedulerStore;
   recorder: OutcomeRecorder;
   secrets: SecretRequests;
+  /** None: nothing is set. */
+  destinations?: Pick<LiveDestinationBook, 'settingsOfUrl'>;
   transport: Transport;
   lease: Lease;
   /** None: all timers may start. */
