@@ -112,7 +112,7 @@ export function createDeliverer(options: {
         finish({ kind: 'attempted', attempt: { ...attempt, detail: result.detail } });
       } else finish({ kind: 'attempted', attempt });
     };
-    const { method, body, headers, timeoutMs } = request;
+    const { method, body, headers, timeoutMs, tls } = request;
     http.send(
       {
         origin,
@@ -125,6 +125,7 @@ export function createDeliverer(options: {
           own: headers,
         }),
         body,
+        tls,
         timeoutMs: timeoutMs ?? options.timeoutDefaultMs,
         mayWrite: job.mayStart,
         changeOrigin(next, startThere) {

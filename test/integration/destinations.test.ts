@@ -187,7 +187,7 @@ test('at most 200 a project, also when many are made at once', async () => {
 });
 
 /** What the next attempt of each process is like, by a header that the receiver saw. */
-async function seenBy(header: string, fields: object = {}): Promise<unknown[]> {
+async function seenBy(header: string, fields: Record<string, unknown> = {}): Promise<unknown[]> {
   const seen = [];
   for (const to of [app, other]) {
     const id = await two.created(fields, to);
