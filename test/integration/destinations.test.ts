@@ -1,6 +1,13 @@
 import assert from 'node:assert/strict';
+import { generateKeyPairSync } from 'node:crypto';
+import { once } from 'node:events';
+import { createServer } from 'node:https';
+import type { AddressInfo } from 'node:net';
 import { after, test } from 'node:test';
-import { sql } from '../support/database.ts';
+import type { TLSSocket } from 'node:tls';
+import { startTestApp } from '../support/app.ts';
+import { createAuthority } from '../support/certificates.ts';
+import { createTestDatabase, sql } from '../support/database.ts';
 import { eventually } from '../support/eventually.ts';
 import { assertProblem, request } from '../support/http.ts';
 import { startTwoApps } from '../support/twoApps.ts';
@@ -293,4 +300,98 @@ test('the timeout is of timers that say none', async () => {
   for (const answer of held) answer();
   await two.finished(own, 'succeeded');
   await clear();
+});
+
+test('mutual TLS end to end: certificate and authority of the destination, never shown, each change at once', async () => {
+  const servers = createAuthority();
+  const clients = createAuthority();
+  const seen: string[] = [];
+  const server = createServer(
+    { ...servers.issue(['127.0.0.1']), ca: clients.cert, requestCert: true },
+    (req, res) => {
+      seen.push(String((req.socket as TLSSocket).getPeerCertificate().subject.CN));
+      res.end();
+    },
+  );
+  server.on('tlsClientError', () => undefined).listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const { port } = server.address() as AddressInfo;
+  const pattern = `127.0.0.1:${port}`;
+  const fields = { url: `https://${pattern}/`, retry: { max_attempts: 1 } };
+  const { cert: certificate, key } = clients.issue(['one']);
+  try {
+    const made = await put(pattern, { tls: { certificate, key, ca: servers.cert } });
+    assert.partialDeepStrictEqual(made['tls'], { certificate: { subject: 'CN=one' } });
+    assert.ok(!JSON.stringify(made).includes('-----'));
+    await two.finished(await two.created(fields), 'succeeded');
+    // A change of other settings leaves it, and a rotation only encrypts it anew.
+    assert.notEqual((await send('PATCH', at(pattern), { timeout: 5 })).body['tls'], null);
+    await two.finished(await two.created(fields), 'succeeded');
+    const next = clients.issue(['two']);
+    await put(pattern, { tls: { certificate: next.cert, key: next.key, ca: servers.cert } });
+    await two.finished(await two.created(fields), 'succeeded');
+    assert.deepEqual(seen, ['one', 'one', 'two']);
+
+    const refused = async (settings: object, errorCode: RegExp) => {
+      await put(pattern, settings);
+      const { attempts } = await two.finished(await two.created(fields), 'failed');
+      const [attempt] = attempts as { error_code: string }[];
+      assert.match(attempt?.error_code ?? '', errorCode);
+    };
+    await refused({ tls: { ca: servers.cert } }, /^(?:tls_failed|connection_reset)$/);
+    await refused({ tls: { certificate, key, ca: clients.cert } }, /^tls_untrusted$/);
+    await refused({}, /^tls_untrusted$/);
+    assert.equal(seen.length, 3);
+  } finally {
+    server.closeAllConnections();
+    server.close();
+    await clear();
+  }
+});
+
+test('a certificate that has expired, or a key of another, is refused and names the field', async () => {
+  const authority = createAuthority();
+  const { cert: certificate, key } = authority.issue(['one']);
+  const { cert: expired, key: expiredKey } = authority.issue(['old'], {
+    to: new Date(Date.now() - 3_600_000),
+  });
+  const weak = generateKeyPairSync('rsa', { modulusLength: 1_024 }).privateKey;
+  const locked = generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey;
+  const pem = { type: 'pkcs8', format: 'pem' } as const;
+  for (const [tls, field] of [
+    [{ certificate: expired, key: expiredKey }, 'tls.certificate'],
+    [{ ca: expired }, 'tls.ca'],
+    [{ certificate, key: expiredKey }, 'tls.key'],
+    [{ certificate }, 'tls.key'],
+    [{ key, ca: authority.cert }, 'tls.certificate'],
+    [{ certificate: key, key }, 'tls.certificate'],
+    [{ certificate, key: certificate }, 'tls.key'],
+    [{ certificate: certificate.replace(/\nM/, '\nA'), key }, 'tls.certificate'],
+    [{ certificate, key: weak.export(pem) }, 'tls.key'],
+    [
+      { certificate, key: locked.export({ ...pem, cipher: 'aes-256-cbc', passphrase: 'x' }) },
+      'tls.key',
+    ],
+    [{ certificate: 'x'.repeat(40_000), key }, 'tls.certificate'],
+    [{ certificate: 5, key }, 'tls.certificate'],
+  ] as const) {
+    const answer = await send('PUT', at('tls.example.com'), { tls });
+    assertProblem(answer, { status: 400, code: 'validation_failed', field });
+    assert.ok(!answer.text.includes('PRIVATE'), answer.text);
+  }
+});
+
+test('without a key for secrets nothing secret is taken; the rest is', async () => {
+  await using keyless = await startTestApp(db.url, { SECRET_KEYS: 'none' }).catch(() => undefined);
+  // This database knows a key already: such a start is refused.
+  assert.equal(keyless, undefined);
+  await using fresh = await createTestDatabase();
+  await using without = await startTestApp(fresh.url, { SECRET_KEYS: 'none' });
+  const { cert: certificate, key } = createAuthority().issue(['one']);
+  for (const settings of [{ headers: { authorization: 'x' } }, { tls: { certificate, key } }]) {
+    const answer = await send('PUT', at('a.example.com'), settings, {}, without);
+    assertProblem(answer, { status: 400, code: 'secrets_not_configured' });
+  }
+  const taken = await send('PUT', at('a.example.com'), { headers: { 'x-a': '1' } }, {}, without);
+  assert.equal(taken.status, 201);
 });
