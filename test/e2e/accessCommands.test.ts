@@ -181,17 +181,6 @@ void test('limits are set, shown beside what is used, and taken away', async () 
   assert.match(wrong.stderr, /--rate got "often"/);
 });
 
-void test('a file of tokens that others may read is not used, and a logout forgets', async () => {
-  await chmod(file, 0o644);
-  const refused = await run(['whoami']);
-  assert.equal(refused.code, 2);
-  assert.match(refused.stderr, /may be read by others: "chmod 600/);
-  await chmod(file, 0o600);
-  assert.equal((await run(['logout', '--url', `${app.url}/`])).code, 0);
-  assert.ok(!(await readFile(file, 'utf8')).includes(operator));
-  assert.equal((await run(['whoami', '--url', app.url])).code, 1);
-});
-
 void test('settings of destinations are set in parts, listed, shown, paused and deleted', async () => {
   const { cert, key } = createAuthority().issue(['one']);
   const [certFile, keyFile] = [join(home, 'cert.pem'), join(home, 'key.pem')];
@@ -230,4 +219,15 @@ void test('settings of destinations are set in parts, listed, shown, paused and 
   for (const wrong of [[], ['--rate', '5'], ['--concurrency', 'x'], ['--clear', 'all']]) {
     assert.equal((await run([...set, ...wrong])).code, 2, wrong.join(' '));
   }
+});
+
+void test('a file of tokens that others may read is not used, and a logout forgets', async () => {
+  await chmod(file, 0o644);
+  const refused = await run(['whoami']);
+  assert.equal(refused.code, 2);
+  assert.match(refused.stderr, /may be read by others: "chmod 600/);
+  await chmod(file, 0o600);
+  assert.equal((await run(['logout', '--url', `${app.url}/`])).code, 0);
+  assert.ok(!(await readFile(file, 'utf8')).includes(operator));
+  assert.equal((await run(['whoami', '--url', app.url])).code, 1);
 });
