@@ -12,7 +12,7 @@ export interface TlsIdentities {
   read(settings: SendingSettings): Promise<Found>;
 }
 
-/** With what OpenSSL makes of one, about 100 KB each. */
+/** With what OpenSSL makes of one, about 40 KB each. */
 const keptMax = 200;
 
 /** Kept by settings and version, so that they need not be asked for again as long as those hold. */
