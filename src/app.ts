@@ -1,13 +1,15 @@
 import { openDatabases } from './app/databases.ts';
 import { createDelivery } from './app/delivery.ts';
+import { destinationService } from './app/destinations.ts';
 import { listenForNotices } from './app/notices.ts';
 import { checkProtection } from './app/protection.ts';
+import { toldTo } from './app/refusals.ts';
+import { unwind, type Undo } from './app/unwind.ts';
 import { upkeep } from './app/upkeep.ts';
 import { createAuthenticator } from './api/authenticator.ts';
 import { createReadiness } from './api/readiness.ts';
 import { createServer } from './api/server.ts';
 import type { Config } from './config.ts';
-import type { TargetObjection } from './core/target.ts';
 import { createBulkTokens } from './core/bulkToken.ts';
 import { machineClock } from './core/clock.ts';
 import { visibleStatus } from './core/visibleStatus.ts';
@@ -33,8 +35,7 @@ import { createTimerChanger } from './store/changeTimers.ts';
 import { claimedBytesMax, createClaimStore } from './store/claim.ts';
 import { createChoreLeaseStore } from './store/choreLease.ts';
 import { createTimerCreator, replayOf } from './store/createTimers.ts';
-import { createDestinationBookStore } from './store/destinationBooks.ts';
-import { createDestinationStore } from './store/destinations.ts';
+import { createDestinationStores } from './store/destinationStores.ts';
 import { createGiveBackStore } from './store/giveBacks.ts';
 import { createIdempotencyKeyStore } from './store/idempotencyKeys.ts';
 import { isInitialised, readInstallation } from './store/installation.ts';
@@ -73,8 +74,6 @@ export interface App {
   stop(): Promise<void>;
 }
 
-type Undo = (() => Promise<unknown> | undefined | void)[];
-
 const heldBytesMax = 32 * 1024 * 1024;
 const outcomeDrainMs = 5_000;
 const closeWithinMs = 3_000;
@@ -95,16 +94,6 @@ export async function startApp(config: Config, log: Logger, signal?: AbortSignal
   } catch (err) {
     await stop();
     throw err;
-  }
-}
-
-async function unwind(undo: Undo, log: Logger): Promise<void> {
-  for (const step of undo.toReversed()) {
-    try {
-      await step();
-    } catch (err) {
-      log.error({ err }, 'a step of the shutdown failed');
-    }
   }
 }
 
@@ -188,8 +177,8 @@ async function start(
     onClosed: () => scheduler.holdUp(),
     onReleased: (nextAtMs) => (scheduler.wake(nextAtMs), wakeUps.tell(nextAtMs)),
   });
-  const bookStore = createDestinationBookStore(database, box);
-  const book = createDestinationBook(bookStore);
+  const destinationStores = createDestinationStores(database, box);
+  const book = createDestinationBook(destinationStores.book);
   const scheduler = createScheduler({
     lanes,
     destinations: book,
@@ -198,7 +187,7 @@ async function start(
     secrets: createSecretRequests({
       box,
       values: secretValues,
-      identities: createTlsIdentities(bookStore),
+      identities: createTlsIdentities(destinationStores.book),
     }),
     transport: deliverer,
     lease,
@@ -343,16 +332,11 @@ async function start(
       audit,
     },
     secrets: { ...secrets, ...rotator },
-    destinations: {
-      ...createDestinationStore(database, box),
-      // Where this fails, the next look finds it.
-      onChanged: () => (runsScheduler ? book.refresh().catch(() => undefined) : Promise.resolve()),
-      rules: {
-        timeoutMaxMs: config.delivery.timeoutMaxMs,
-        canKeepSecrets: box !== undefined,
-        nowMs,
-      },
-    },
+    destinations: destinationService({
+      store: destinationStores.settings,
+      book: runsScheduler ? book : undefined,
+      rules: { ...config.delivery, canKeepSecrets: box !== undefined, nowMs },
+    }),
     rateKeeper: limits.allowances,
     limits: { ...limitStores.limits, usage: limits.usage },
     timers: {
@@ -424,10 +408,4 @@ async function start(
   });
   const url = await server.listen({ host: config.api.host, port: config.api.port });
   return { url, isOpen, embeddedDataDir: store.embeddedDataDir };
-}
-
-/** Callers learn which rule, the operator why. */
-function toldTo(log: Logger, objection: TargetObjection | undefined): TargetObjection | undefined {
-  if (objection !== undefined) log.info({ reason: objection.reason }, 'a target was refused');
-  return objection;
 }

@@ -65,7 +65,7 @@ export function parseDestinationFields(
   };
   const tls =
     fields.tls === undefined ? undefined : orNull(fields.tls, (value) => parseTls(value, nowMs()));
-  if (tls != null && !canKeepSecrets) {
+  if (tls !== undefined && tls !== null && !canKeepSecrets) {
     throw new BelfryError('secrets_not_configured', `tls ${secretsNotConfigured}`, {
       fields: [{ field: 'tls', message: secretsNotConfigured }],
     });

@@ -59,7 +59,7 @@ export const pemLengthMax = 32_768;
 const certificatesMax = 20;
 /** Of RSA keys. A signature with 4,096 bits takes the processor milliseconds, with 16,384 a second. */
 const rsaBits = { min: 2_048, max: 4_096 };
-const curves = ['prime256v1', 'secp384r1', 'secp521r1'];
+const curves = new Set(['prime256v1', 'secp384r1', 'secp521r1']);
 
 const certificateBlock = /-----BEGIN CERTIFICATE-----[\s\S]+?-----END CERTIFICATE-----/g;
 const keyBlock = /-----BEGIN ([A-Z ]*)PRIVATE KEY-----[\s\S]+?-----END \1PRIVATE KEY-----/g;
@@ -187,7 +187,7 @@ function isKeyTaken({ asymmetricKeyType, asymmetricKeyDetails }: KeyObject): boo
     const bits = asymmetricKeyDetails?.modulusLength ?? 0;
     return bits >= rsaBits.min && bits <= rsaBits.max;
   }
-  if (asymmetricKeyType === 'ec') return curves.includes(asymmetricKeyDetails?.namedCurve ?? '');
+  if (asymmetricKeyType === 'ec') return curves.has(asymmetricKeyDetails?.namedCurve ?? '');
   return asymmetricKeyType === 'ed25519';
 }
 

@@ -33,7 +33,7 @@ export function createTlsIdentities(store: {
           if (kept.get(key) === found) kept.delete(key);
         };
         found.then((identity) => {
-          if (identity == null) drop();
+          if (identity === undefined || identity === null) drop();
         }, drop);
         const [oldest] = kept.keys();
         if (kept.size > keptMax && oldest !== undefined) kept.delete(oldest);

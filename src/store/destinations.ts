@@ -166,10 +166,10 @@ export function createDestinationStore(database: Database, box: SecretBox | unde
             rate?.per ?? null,
             timeoutMs,
             headers === null ? null : JSON.stringify(headers),
-            tls == null
+            tls === undefined || tls === null
               ? null
               : sealed(box, tlsPlace(projectId, pattern), JSON.stringify(tls.identity.reveal())),
-            tls == null ? null : JSON.stringify(tls.shown),
+            tls === undefined || tls === null ? null : JSON.stringify(tls.shown),
             tls !== undefined,
             ...auditValues(actor, { action: 'destination.set', detail }),
           ]);

@@ -5,6 +5,7 @@ import { startTestApp } from '../support/app.ts';
 import { createTestDatabase, openDatabase, sql, testServerUrl } from '../support/database.ts';
 import { eventually } from '../support/eventually.ts';
 import { exchange, request } from '../support/http.ts';
+import { callDestinations } from '../support/destinationCalls.ts';
 import { contractFrom, contractOf, createAjv } from '../support/openapi.ts';
 import { startReceiver } from '../support/receiver.ts';
 import {
@@ -307,32 +308,7 @@ test('every documented status of every route is given by the real service, and n
     await call('POST', `/projects/2/${action}`, large);
     await raw(`POST /projects/2/${action} HTTP/1.1\r\n${noChunk}`);
   }
-  const hosts = '/destinations/*.example.com';
-  const none = '/destinations/none.example.com';
-  await call('PUT', hosts, { timeout: 1, rate: { count: 1, per: 'hour' } });
-  await call('PUT', hosts, { headers: { 'x-a': ['1', '2'] } });
-  await call('PUT', hosts, { timeout: 0 });
-  await call('PATCH', hosts, { concurrency: 5 });
-  await call('PATCH', hosts, {});
-  await call('PATCH', none, { concurrency: 5 });
-  for (const method of ['PUT', 'PATCH', 'DELETE']) {
-    await call(method, hosts, { timeout: 1 }, { 'if-match': '"99"' });
-    await call(method, hosts, large);
-  }
-  for (const action of ['pause', 'resume']) {
-    await call('POST', `${hosts}/${action}`);
-    await call('POST', `${none}/${action}`);
-    await call('POST', `${hosts}/${action}`, large);
-    await call('POST', `${hosts}/${action}`, { x: 1 });
-  }
-  await call('GET', hosts);
-  await call('GET', none);
-  await call('GET', '/destinations');
-  await raw(`GET /destinations HTTP/1.1\r\n${noChunk}`);
-  await raw(`GET ${hosts} HTTP/1.1\r\n${noChunk}`);
-  await call('DELETE', hosts, '{');
-  await call('DELETE', hosts);
-  await call('DELETE', hosts);
+  await callDestinations({ call, raw, large, noChunk });
   await call('GET', '/projects/2/limits');
   await call('GET', '/projects/x/limits');
   await call('PATCH', '/projects/2/limits', { rate: { requests: 100, per: 60 }, live_timers: 9 });
@@ -418,7 +394,7 @@ test('every documented status of every route is given by the real service, and n
     await call('PUT', '/secrets/a', { value: 'x' });
     await call('DELETE', '/secrets/a');
     await call('POST', '/secrets/rotate');
-    await call('PUT', hosts, {});
+    await call('PUT', '/destinations/a', {});
     for (const operation of secured) seen.add(await pairFor(operation, newToken().text));
     await call('GET', '/ready');
   } finally {

@@ -41,7 +41,11 @@ function fakeStore(pageSize = 2) {
       await Promise.resolve();
       if (failing) throw new Error('the database does not answer');
       return [...pages]
-        .map(([projectId, page]) => ({ projectId, ...page }))
+        .map(([projectId, { revision: of, settings: all }]) => ({
+          projectId,
+          revision: of,
+          settings: all,
+        }))
         .filter((page) => page.revision > after)
         .toSorted((a, b) => a.revision - b.revision)
         .slice(0, pageSize);
