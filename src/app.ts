@@ -1,16 +1,16 @@
 import { openDatabases } from './app/databases.ts';
 import { createDelivery } from './app/delivery.ts';
+import { destinationService } from './app/destinations.ts';
 import { listenForNotices } from './app/notices.ts';
 import { checkProtection } from './app/protection.ts';
-import { unwind, type Undo } from './app/undo.ts';
+import { toldTo } from './app/refusals.ts';
+import { unwind, type Undo } from './app/unwind.ts';
 import { upkeep } from './app/upkeep.ts';
 import { createWaiting } from './app/waiting.ts';
 import { createAuthenticator } from './api/authenticator.ts';
 import { createReadiness } from './api/readiness.ts';
 import { createServer } from './api/server.ts';
 import type { Config } from './config.ts';
-import type { TargetObjection } from './core/target.ts';
-import { emptyBook, type DestinationBook } from './core/destination.ts';
 import { createBulkTokens } from './core/bulkToken.ts';
 import { machineClock } from './core/clock.ts';
 import { visibleStatus } from './core/visibleStatus.ts';
@@ -20,6 +20,7 @@ import { createBulkChanges } from './scheduler/bulkChanges.ts';
 import { createChanger } from './scheduler/changer.ts';
 import { createChores } from './scheduler/chores.ts';
 import { createDatabaseClock } from './scheduler/databaseClock.ts';
+import { createDestinationBook } from './scheduler/destinationBook.ts';
 import { createLease } from './scheduler/lease.ts';
 import { createRetention } from './scheduler/retention.ts';
 import { createScheduler } from './scheduler/scheduler.ts';
@@ -27,12 +28,14 @@ import { createSecretRequests } from './scheduler/secretRequests.ts';
 import { createSecretRotator } from './scheduler/secretRotator.ts';
 import { createSecretValues } from './scheduler/secretValues.ts';
 import { createTimerChanges } from './scheduler/timerChanges.ts';
+import { createTlsIdentities } from './scheduler/tlsIdentities.ts';
 import { createAuditLog } from './store/auditLog.ts';
 import { createTimerCanceller } from './store/cancelTimers.ts';
 import { createTimerChanger } from './store/changeTimers.ts';
 import { claimedBytesMax, createClaimStore } from './store/claim.ts';
 import { createChoreLeaseStore } from './store/choreLease.ts';
 import { createTimerCreator, replayOf } from './store/createTimers.ts';
+import { createDestinationStores } from './store/destinationStores.ts';
 import { createGiveBackStore } from './store/giveBacks.ts';
 import { createIdempotencyKeyStore } from './store/idempotencyKeys.ts';
 import { isInitialised, readInstallation } from './store/installation.ts';
@@ -82,31 +85,24 @@ const choreLeaseMarginMs = 10_000;
  * in the opposite order, also when a later step fails.
  * @throws Error when the store cannot be opened or the port is taken.
  */
-export async function startApp(
-  config: Config,
-  log: Logger,
-  signal?: AbortSignal,
-  book: DestinationBook = emptyBook,
-): Promise<App> {
+export async function startApp(config: Config, log: Logger, signal?: AbortSignal): Promise<App> {
   const undo: Undo = [];
   let stopping: Promise<void> | undefined;
   const stop = () => (stopping ??= unwind(undo, log));
   try {
-    return { ...(await start({ config, log, undo, signal, book })), stop };
+    return { ...(await start(config, log, undo, signal)), stop };
   } catch (err) {
     await stop();
     throw err;
   }
 }
 
-async function start(options: {
-  config: Config;
-  log: Logger;
-  undo: Undo;
-  signal: AbortSignal | undefined;
-  book: DestinationBook;
-}): Promise<Omit<App, 'stop'>> {
-  const { config, log, undo, signal, book } = options;
+async function start(
+  config: Config,
+  log: Logger,
+  undo: Undo,
+  signal: AbortSignal | undefined,
+): Promise<Omit<App, 'stop'>> {
   const store = await openStore({ ...config.database, log, signal, undo });
   const { statementTimeoutMs } = config.database;
   const runsScheduler = config.roles.includes('scheduler');
@@ -173,6 +169,8 @@ async function start(options: {
     installationId: installation.id,
   });
   undo.push(() => deliverer.close());
+  const destinationStores = createDestinationStores(database, box);
+  const book = createDestinationBook(destinationStores.book);
   const laneStores = createLaneStores(database);
   const waiting = createWaiting({
     stores: { ...laneStores, living: processes.living },
@@ -192,9 +190,14 @@ async function start(options: {
   });
   const scheduler = createScheduler({
     ...waiting.judged,
+    book,
     store: { ...createClaimStore(database), ...processes },
     recorder: limits.timers.recording(outcomes),
-    secrets: createSecretRequests({ box, values: secretValues }),
+    secrets: createSecretRequests({
+      box,
+      values: secretValues,
+      identities: createTlsIdentities(destinationStores.book),
+    }),
     transport: deliverer,
     lease,
     clock,
@@ -299,6 +302,7 @@ async function start(options: {
       answerRequests: notices.look,
       forgetLanes: () => laneStores.destinations.forget().then(() => laneStores.breakers.forget()),
       lanes: runsScheduler ? { ...waiting, refresh: notices.refreshLanes } : undefined,
+      destinations: runsScheduler ? book : undefined,
     }),
     leases: createChoreLeaseStore(database),
     leaseTtlMs: statementTimeoutMs + choreLeaseMarginMs,
@@ -309,6 +313,7 @@ async function start(options: {
 
   if (runsScheduler) {
     await waiting.refresh();
+    await book.refresh();
     await lease.start();
     await waiting.countProcesses();
     undo.push(async () => {
@@ -340,6 +345,11 @@ async function start(options: {
       audit,
     },
     secrets: { ...secrets, ...rotator },
+    destinations: destinationService({
+      store: destinationStores.settings,
+      book: runsScheduler ? book : undefined,
+      rules: { ...config.delivery, canKeepSecrets: box !== undefined, nowMs },
+    }),
     rateKeeper: limits.allowances,
     limits: { ...limitStores.limits, usage: limits.usage },
     timers: {
@@ -411,10 +421,4 @@ async function start(options: {
   });
   const url = await server.listen({ host: config.api.host, port: config.api.port });
   return { url, isOpen, embeddedDataDir: store.embeddedDataDir };
-}
-
-/** Callers learn which rule, the operator why. */
-function toldTo(log: Logger, objection: TargetObjection | undefined): TargetObjection | undefined {
-  if (objection !== undefined) log.info({ reason: objection.reason }, 'a target was refused');
-  return objection;
 }

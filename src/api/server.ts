@@ -9,6 +9,7 @@ import type { DocumentedRoute } from './openapi/document.ts';
 import { batchRoutes, linesTypes } from './routes/batch.ts';
 import { auditRoutes, type AuditService } from './routes/audit.ts';
 import { bulkRoutes, type BulkService } from './routes/bulk.ts';
+import { destinationRoutes, type DestinationService } from './routes/destinations.ts';
 import { limitRoutes, type LimitService } from './routes/limits.ts';
 import { listRoutes, type ListService } from './routes/lists.ts';
 import { operationRoutes, type Operations } from './routes/operations.ts';
@@ -37,6 +38,7 @@ export function createServer(options: {
   timers: TimerService & ChangeService & NamedTimerService & ListService & BulkService;
   tokens: TokenService & AuditService & ProjectStateService;
   secrets: SecretService['secrets'];
+  destinations: Omit<DestinationService, 'secrets'>;
   limits: LimitService;
   operations: Operations;
   authenticator: Authenticator;
@@ -135,6 +137,7 @@ export function createServer(options: {
   tokenRoutes(server, tokens);
   projectStateRoutes(server, tokens, timers, tokens);
   secretRoutes(server, { secrets: options.secrets, audit: tokens.audit });
+  destinationRoutes(server, { ...options.destinations, secrets: timers.secrets });
   limitRoutes(server, options.limits, options.rateKeeper);
   auditRoutes(server, tokens);
   operationRoutes(server, operations);

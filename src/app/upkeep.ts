@@ -20,8 +20,10 @@ export function upkeep(services: {
       }
     | undefined;
   readonly forgetLanes: () => Promise<void>;
+  /** Of a process that fires timers. */
+  readonly destinations: { refresh(): Promise<void> } | undefined;
 }): Chore[] {
-  const { retention, audit, giveBacks, lanes } = services;
+  const { retention, audit, giveBacks, lanes, destinations } = services;
   return [
     { name: 'partitions', everyMs: 600_000, run: services.preparePartitions },
     { name: 'retention', everyMs: 60_000, firstAfterMs: 2_000, lease: true, run: retention.run },
@@ -48,5 +50,9 @@ export function upkeep(services: {
           { name: 'lane-work', everyMs: 50, run: lanes.work },
           { name: 'living-processes', everyMs: 1_000, run: lanes.countProcesses },
         ]),
+    ...(destinations === undefined
+      ? []
+      : // Within a second of a change all attempts are made by it.
+        [{ name: 'destinations', everyMs: 500, run: destinations.refresh }]),
   ];
 }

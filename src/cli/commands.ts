@@ -1,4 +1,12 @@
 import { listAudit, verifyAudit } from './access/audit.ts';
+import {
+  deleteDestination,
+  listDestinations,
+  pauseDestination,
+  resumeDestination,
+  setDestination,
+  showDestination,
+} from './access/destinations.ts';
 import { login, logout, whoami } from './access/login.ts';
 import {
   createProject,
@@ -154,6 +162,12 @@ export const commands: readonly Command[] = [
   setLimits,
   unsetLimits,
   showUsage,
+  setDestination,
+  listDestinations,
+  showDestination,
+  deleteDestination,
+  pauseDestination,
+  resumeDestination,
   listAudit,
   verifyAudit,
   listen,

@@ -44,8 +44,7 @@ export function healthAfter(attempt: AttemptRecord): Health {
       return alive;
     case 'http_status':
       if (status === null) return unknown;
-      if (slowingStatuses.has(status))
-        return { kind: 'slowed', askedMs: askedDelayMs(attempt) };
+      if (slowingStatuses.has(status)) return { kind: 'slowed', askedMs: askedDelayMs(attempt) };
       return status >= 500 || status === requestTimeout ? failing : alive;
     case 'timeout':
     case 'dns_failed':

@@ -124,7 +124,7 @@ export function createDeliverer(options: {
         finish({ kind: 'attempted', attempt: { ...attempt, detail: result.detail } });
       } else finish({ kind: 'attempted', attempt });
     };
-    const { method, body, headers, timeoutMs } = request;
+    const { method, body, headers, timeoutMs, tls } = request;
     http.send(
       {
         origin,
@@ -137,6 +137,7 @@ export function createDeliverer(options: {
           own: headers,
         }),
         body,
+        tls,
         timeoutMs: timeoutMs ?? options.timeoutDefaultMs,
         mayWrite: job.mayStart,
         changeOrigin(next, startThere) {

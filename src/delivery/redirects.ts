@@ -1,4 +1,5 @@
 import type { HttpMethod } from '../core/timer.ts';
+import type { TlsIdentity } from '../core/tlsIdentity.ts';
 
 /** What is sent in one exchange. */
 export interface Hop {
@@ -8,6 +9,8 @@ export interface Hop {
   /** Name, value, name, value, … */
   readonly headers: string[];
   readonly body: Buffer | null;
+  /** As whom to connect; undefined for nobody in particular. */
+  readonly tls?: TlsIdentity | undefined;
 }
 
 /** Of one attempt so many are followed. */
@@ -25,7 +28,7 @@ const crossOriginNames = new Set([
 /**
  * Where a response leads, by the Fetch standard (HTTP-redirect fetch): 307 and 308 keep method and
  * body, 303 and, of a POST, 301 and 302 become a GET without one. At another origin the timer's own
- * headers (credentials may be among them) and the signature are left out. Undefined for a response
+ * headers (credentials may be among them), the signature and the client certificate are left out. Undefined for a response
  * that is no redirect, or one that is not followed: without a usable http(s) location, with
  * credentials in it, or from https to http.
  */
@@ -54,5 +57,6 @@ export function nextHop(from: Hop, status: number, location: unknown): Hop | und
     method: becomesGet ? 'GET' : from.method,
     headers,
     body: becomesGet ? null : from.body,
+    tls: isSameOrigin ? from.tls : undefined,
   };
 }

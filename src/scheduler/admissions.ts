@@ -1,4 +1,4 @@
-import { emptyBook, type DestinationBook, type DestinationSettings } from '../core/destination.ts';
+import type { DestinationBook, DestinationSettings } from '../core/destination.ts';
 import { originOf } from '../core/target.ts';
 import type { ClaimedTimer } from '../core/timer.ts';
 import type { Destination } from './destinationLanes.ts';
@@ -137,7 +137,7 @@ export function createAdmissions(options: {
 
   return {
     admit({ projectId, expiresAtMs, request }) {
-      if (book === emptyBook) return free;
+      if (!book.hasAny(projectId)) return free;
       const destination = { projectId, origin: originOf(request.url) };
       const settings = book.settingsOf(projectId, destination.origin);
       if (settings === undefined) return free;
@@ -183,7 +183,7 @@ export function createAdmissions(options: {
       isGivingBack = false;
     },
     async refresh() {
-      if (book !== emptyBook) processes = await living();
+      if (book.hasAny()) processes = await living();
     },
   };
 }

@@ -7,6 +7,7 @@ import {
   type Outcome,
   type Verdict,
 } from '../core/attempt.ts';
+import { emptyBook, type DestinationBook } from '../core/destination.ts';
 import { assertNever } from '../core/errors.ts';
 import type { TimerId } from '../core/ids.ts';
 import { redactSample, secretTexts } from '../core/redaction.ts';
@@ -51,6 +52,8 @@ export function createAttempts(options: {
   store: AttemptStore;
   recorder: OutcomeRecorder;
   secrets: SecretRequests;
+  /** None: nothing is set. */
+  book?: Pick<DestinationBook, 'settingsOfUrl'>;
   transport: Transport;
   holdings: Holdings;
   retryDefaults: RetryPolicy;
@@ -72,6 +75,7 @@ export function createAttempts(options: {
   onRecorded: (retryInMs: number) => void;
 }): Attempts {
   const { store, recorder, secrets, transport, holdings, retryDefaults, log, metrics } = options;
+  const { book = emptyBook } = options;
   const {
     random = Math.random,
     mayStart,
@@ -165,7 +169,8 @@ export function createAttempts(options: {
   async function carry(holding: Holding): Promise<void> {
     const { timer } = holding;
     const { request } = timer;
-    const isWhole = isSent(request);
+    const isWhole =
+      isSent(request) && book.settingsOfUrl(timer.projectId, request.url) === undefined;
     let sent: readonly string[] = [];
     const tellSecrets = (secrets: readonly string[]) => {
       sent = secrets;
@@ -192,7 +197,7 @@ export function createAttempts(options: {
 
   /**
    * Makes the start of a suspicious timer durable, fetches a body that was left behind, and puts in
-   * the secrets: last, so that they are as fresh as can be.
+   * what the destination adds and the secrets: last, so that they are as fresh as can be.
    */
   async function prepare(
     timer: ClaimedTimer,
@@ -201,8 +206,9 @@ export function createAttempts(options: {
     if (timer.lostInRow > 0 && !(await store.markStart(timer))) return undefined;
     const body = timer.bodyDeferred ? await store.fetchBody(timer) : timer.request.body;
     if (body === undefined) return undefined;
-    if (isSent(timer.request)) return { ...timer.request, body };
-    const resolved = await secrets.resolve(timer);
+    const settings = book.settingsOfUrl(timer.projectId, timer.request.url);
+    if (settings === undefined && isSent(timer.request)) return { ...timer.request, body };
+    const resolved = await secrets.resolve(timer, settings);
     if (typeof resolved === 'string') return resolved;
     tellSecrets(resolved.secrets);
     return { ...resolved.request, body };

@@ -1,4 +1,4 @@
-import { emptyBook, type DestinationBook } from '../core/destination.ts';
+import type { DestinationBook } from '../core/destination.ts';
 import type { TimerId } from '../core/ids.ts';
 import { loggedUrl, originOf } from '../core/target.ts';
 import type { ClaimedTimer } from '../core/timer.ts';
@@ -91,7 +91,6 @@ export function createDestinationLanes(options: {
   onLimited: () => void;
 }): DestinationLanes {
   const { store, book, nowMs, log, onLimited } = options;
-  const isBookEmpty = book === emptyBook;
   let known = new Map<number, Map<string, KnownLane>>();
   const told = new Map<string, number>();
   let looks = 0;
@@ -102,7 +101,7 @@ export function createDestinationLanes(options: {
   }
 
   function isPaused({ projectId, origin }: Destination): boolean {
-    return !isBookEmpty && book.settingsOf(projectId, origin)?.isPaused === true;
+    return book.settingsOf(projectId, origin)?.isPaused === true;
   }
 
   function isClosedAt(destination: Destination): boolean {
@@ -143,7 +142,7 @@ export function createDestinationLanes(options: {
   return {
     waitsAt({ projectId, expiresAtMs, request }) {
       const lanes = known.size === 0 ? undefined : known.get(projectId);
-      if (lanes === undefined && isBookEmpty) return undefined;
+      if (lanes === undefined && !book.hasAny(projectId)) return undefined;
       // What has expired is not started either, but it is to be ended.
       if (expiresAtMs !== null && expiresAtMs <= nowMs()) return undefined;
       const origin = originOf(request.url);
@@ -151,7 +150,7 @@ export function createDestinationLanes(options: {
       return isPaused({ projectId, origin }) ? origin : undefined;
     },
     isClosed({ projectId, request }) {
-      if (isBookEmpty && (known.size === 0 || !known.has(projectId))) return false;
+      if (!known.has(projectId) && !book.hasAny(projectId)) return false;
       return isClosedAt({ projectId, origin: originOf(request.url) });
     },
     isClosedAt,

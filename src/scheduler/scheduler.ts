@@ -1,4 +1,5 @@
 import type { MachineClock } from '../core/clock.ts';
+import type { DestinationBook } from '../core/destination.ts';
 import type { TimerId } from '../core/ids.ts';
 import type { RetryPolicy } from '../core/retryPolicy.ts';
 import { originOf } from '../core/target.ts';
@@ -94,6 +95,8 @@ export function createScheduler(options: {
   store: SchedulerStore;
   recorder: OutcomeRecorder;
   secrets: SecretRequests;
+  /** None: nothing is set. */
+  book?: Pick<DestinationBook, 'settingsOfUrl'>;
   transport: Transport;
   lease: Lease;
   /** None: all timers may start. */

@@ -8,6 +8,7 @@ import { markedRequest, requestRole, type RequestIdentity } from './projectQuery
 const readable: Readonly<Record<string, readonly string[] | null>> = {
   attempts: null,
   audit_log: null,
+  destinations: null,
   history: null,
   history_done: null,
   history_failed: null,

@@ -4,6 +4,7 @@ import type { RotationPlace, RotationStep } from '../core/secretRotation.ts';
 import { numberArray, textArray } from './arrayLiteral.ts';
 import type { Database, Statement } from './database.ts';
 import type { NearTimers } from './insertTimers.ts';
+import { rotateDestinations } from './rotateDestinations.ts';
 import { secretPlace } from './secrets.ts';
 
 /** Rows that one statement looks through. */
@@ -178,5 +179,6 @@ export function createSecretRotation(options: {
     secrets: secretsFrom,
     timers: (place: RotationPlace) => headersFrom('timers', place),
     history: (place: RotationPlace) => headersFrom('history', place),
+    destinations: (place: RotationPlace) => rotateDestinations(database, box, place),
   };
 }

@@ -1,12 +1,13 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
-import { chmod, mkdtemp, readFile, rm, stat } from 'node:fs/promises';
+import { chmod, mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { firstToken } from '../../src/store/firstToken.ts';
 import { startTestApp } from '../support/app.ts';
 import { mainPath, runBelfry, shellEnvironment } from '../support/belfryProcess.ts';
+import { createAuthority } from '../support/certificates.ts';
 import { createTestDatabase, sql } from '../support/database.ts';
 import { eventually } from '../support/eventually.ts';
 
@@ -178,6 +179,46 @@ void test('limits are set, shown beside what is used, and taken away', async () 
   const wrong = await run(['limits', 'set', '--rate', 'often', ...of]);
   assert.equal(wrong.code, 2);
   assert.match(wrong.stderr, /--rate got "often"/);
+});
+
+void test('settings of destinations are set in parts, listed, shown, paused and deleted', async () => {
+  const { cert, key } = createAuthority().issue(['one']);
+  const [certFile, keyFile] = [join(home, 'cert.pem'), join(home, 'key.pem')];
+  await writeFile(certFile, cert);
+  await writeFile(keyFile, key);
+  const set = ['destinations', 'set', 'API.example.com'];
+  const [made] = await json([...set, '--rate', '100/minute', '--secret-header', 'x-a: hidden-a']);
+  assert.partialDeepStrictEqual(made, {
+    pattern: 'api.example.com',
+    rate: { count: 100, per: 'minute' },
+    headers: { 'x-a': '[secret]' },
+  });
+  const options = ['--concurrency', '5', '--timeout', '1m', '--clear', 'headers'];
+  const tls = ['--tls-certificate', certFile, '--tls-key', keyFile];
+  const [changed] = await json([...set, ...options, ...tls]);
+  assert.partialDeepStrictEqual(changed, {
+    concurrency: 5,
+    rate: { count: 100, per: 'minute' },
+    timeout: 60,
+    headers: null,
+    tls: { certificate: { subject: 'CN=one' }, ca: [] },
+  });
+  assert.equal((await json(['destinations', 'list'])).length, 1);
+  for (const [word, isPaused] of [
+    ['pause', true],
+    ['show', true],
+    ['resume', false],
+    ['delete', false],
+  ] as const) {
+    const [shown] = await json(['destinations', word, 'api.example.com']);
+    assert.equal(shown?.['is_paused'], isPaused, word);
+  }
+  const gone = await run(['destinations', 'show', 'api.example.com']);
+  assert.equal(gone.code, 1);
+  assert.match(gone.stderr, /destination_not_found/);
+  for (const wrong of [[], ['--rate', '5'], ['--concurrency', 'x'], ['--clear', 'all']]) {
+    assert.equal((await run([...set, ...wrong])).code, 2, wrong.join(' '));
+  }
 });
 
 void test('a file of tokens that others may read is not used, and a logout forgets', async () => {

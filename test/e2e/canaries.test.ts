@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { runBelfry, startBelfry } from '../support/belfryProcess.ts';
 import type { Database } from '../../src/store/database.ts';
+import { createAuthority } from '../support/certificates.ts';
 import { createTestDatabase, sql } from '../support/database.ts';
 import { eventually } from '../support/eventually.ts';
 import { startReceiver } from '../support/receiver.ts';
@@ -96,6 +97,18 @@ void test('what callers keep secret is in no log, no metric, no error and no dum
   const set = { value: canary('named') };
   assert.equal((await call('/secrets/named', set, undefined, 'PUT')).status, 201);
   assert.equal((await call('/secrets/Named', set, undefined, 'PUT')).status, 400);
+  const { cert: certificate, key: tlsKey } = createAuthority().issue(['one']);
+  const settings = {
+    headers: { cookie: canary('destination'), 'x-too': canary('destination'), 'x-mine': 'x' },
+    secret_headers: ['x-too'],
+    tls: { certificate, key: tlsKey },
+  };
+  const place = `/destinations/${encodeURIComponent('*')}`;
+  assert.equal((await call(place, settings, undefined, 'PUT')).status, 201);
+  assert.equal((await call(place, { ...settings, timeout: 0 }, undefined, 'PUT')).status, 400);
+  const wrongKey = { ...settings, tls: { certificate: createAuthority().cert, key: tlsKey } };
+  assert.equal((await call(place, wrongKey, undefined, 'PUT')).status, 400);
+  assert.ok(!(await call(place)).text.includes(canary('destination')));
   const urls = ['works', 'fails'].map(
     (path) => `${receiver.url}/${path}/{{secret:named}}?q=${canary('query')}`,
   );
@@ -119,7 +132,9 @@ void test('what callers keep secret is in no log, no metric, no error and no dum
   assert.equal(waiting.status, 201);
   const list = await call('/timers');
   assert.match(list.text, /\[secret\]/);
-  for (const secret of [canary('secretheader'), canary('named')]) {
+  const ofKey = tlsKey.split('\n')[2] ?? '';
+  assert.ok(ofKey.length > 30);
+  for (const secret of [canary('secretheader'), canary('named'), canary('destination'), ofKey]) {
     assertHidden('lists', list.text, secret);
   }
   await eventually('all have ended', async () => {
@@ -134,6 +149,8 @@ void test('what callers keep secret is in no log, no metric, no error and no dum
   const [arrival] = receiver.arrivals;
   assert.equal(arrival?.body, canary('body'), 'it was sent');
   assert.equal(arrival.headers.authorization, `Bearer ${canary('secretheader')}`);
+  assert.equal(arrival.headers.cookie, canary('destination'));
+  assert.equal(arrival.headers['x-too'], canary('destination'));
   assert.equal(arrival.headers['x-named'], `v=${canary('named')}`);
   assert.ok(arrival.path.includes(`/${canary('named')}?`), arrival.path);
   const logged = belfry.stdout() + belfry.stderr();
@@ -147,12 +164,13 @@ void test('what callers keep secret is in no log, no metric, no error and no dum
     assert.doesNotMatch(text, /canary-\w+-7f3a9c/, where);
     assert.ok(!text.includes(token) && !text.includes(wrong), where);
     assert.ok(!text.includes(token.slice(21)), where);
+    assertHidden(where, text, ofKey);
   }
   const dump = await dumpOf(database.database);
   const answer = Buffer.from(canary('answer')).toString('hex');
   assert.ok(dump.includes(answer) && dump.includes(canary('metadata')), 'it is whole');
   assertHidden('a dump', dump, token.slice(21));
-  for (const secret of [canary('secretheader'), canary('named')]) {
+  for (const secret of [canary('secretheader'), canary('named'), canary('destination'), ofKey]) {
     assertHidden('a dump', dump, secret);
   }
   const key = keys.slice('canary:'.length, -1);

@@ -52,6 +52,12 @@ async function projectWithTimer(name: string) {
   const admin = await tokenOf(['admin'], { project });
   const set = await call(admin.token, 'PUT', '/secrets/mine', { value: secret });
   assert.equal(set.status, 201, set.text);
+  const settings = await call(admin.token, 'PUT', '/destinations/mine.example.com', {
+    headers: { cookie: secret },
+  });
+  assert.equal(settings.status, 201, settings.text);
+  const only = await call(admin.token, 'PUT', `/destinations/${name}.example.com`, {});
+  assert.equal(only.status, 201, only.text);
   const timer = await call(admin.token, 'PUT', `/timers/by-key/${name}`, {
     url: `http://127.0.0.1:9/${secret}`,
     hours: 1,
@@ -70,7 +76,8 @@ function pathOf(template: string, of: typeof one): string {
   return template
     .replace('{id}', isToken ? of.admin.id : String(isProject ? of.project : of.timer))
     .replace('{key}', of.key)
-    .replace('{name}', 'mine');
+    .replace('{name}', 'mine')
+    .replace('{pattern}', `${of.key}.example.com`);
 }
 
 /** Bodies by which something would happen, were it allowed. */
@@ -83,6 +90,8 @@ const bodies: Readonly<Record<string, unknown>> = {
   retryTimers: { filter: { label: secret }, dry_run: true },
   createProject: { name: 'three' },
   purgeProject: { dry_run: true },
+  putDestination: { timeout: 1 },
+  updateDestination: { timeout: 1 },
   setSecret: { value: 'another' },
   createToken: { name: 'x', scopes: ['timers:read'] },
   updateToken: { rate: { requests: 1 } },
@@ -97,6 +106,7 @@ async function everything(): Promise<unknown> {
        (SELECT jsonb_agg(to_jsonb(t) - 'last_used_at' ORDER BY id) FROM belfry.tokens t)::text,
        (SELECT jsonb_agg(to_jsonb(p) ORDER BY id) FROM belfry.projects p)::text,
        (SELECT count(*) FROM belfry.lanes),
+       (SELECT jsonb_agg(d ORDER BY id) FROM belfry.destinations d)::text,
        (SELECT jsonb_agg(s ORDER BY project_id, name) FROM belfry.secrets s)::text`,
   );
 }
@@ -229,6 +239,27 @@ test('what is of another project is as if it were not there', async () => {
     ['mine'],
   );
   assert.equal((await call(two.admin.token, 'DELETE', '/secrets/only-one')).status, 404);
+
+  // So are settings of destinations, also those of one pattern.
+  const theirs = `/destinations/${one.key}.example.com`;
+  for (const [method, path] of [
+    ['GET', theirs],
+    ['PATCH', theirs],
+    ['DELETE', theirs],
+    ['POST', `${theirs}/pause`],
+    ['POST', `${theirs}/resume`],
+  ] as const) {
+    const body = method === 'PATCH' ? { timeout: 1 } : undefined;
+    assert.equal((await call(two.admin.token, method, path, body)).status, 404, method);
+  }
+  const mine = '/destinations/mine.example.com';
+  assert.equal((await call(two.admin.token, 'PUT', mine, { timeout: 7 })).status, 200);
+  assert.equal((await call(one.admin.token, 'GET', mine)).body['timeout'], null);
+  const destinations = await call(two.admin.token, 'GET', '/destinations');
+  assert.deepEqual(
+    (destinations.body['destinations'] as { pattern: string }[]).map(({ pattern }) => pattern),
+    ['mine.example.com', 'two.example.com'],
+  );
 
   // The same name and the same idempotency key mean another timer there.
   const put = await call(

@@ -4,6 +4,11 @@ import type { Static } from 'typebox';
 import type * as client from '../../packages/client/src/index.ts';
 import type { AttemptsBody } from '../../src/api/schemas/attempt.ts';
 import type { AuditListBody } from '../../src/api/schemas/audit.ts';
+import type {
+  DestinationBody,
+  DestinationPatchBody,
+  DestinationWishBody,
+} from '../../src/api/schemas/destination.ts';
 import type { LimitsBody, LimitsPatchBody, UsageBody } from '../../src/api/schemas/limits.ts';
 import type { NewTimerBody } from '../../src/api/schemas/newTimer.ts';
 import type { ReadyBody } from '../../src/api/schemas/operations.ts';
@@ -78,6 +83,7 @@ test('what the client says of answers is what the schemas say', () => {
       Agrees<client.SecretRotation, Static<typeof RotationBody>>,
       Agrees<client.Caller, Static<typeof CallerBody>>,
       Agrees<client.Limits, Static<typeof LimitsBody>>,
+      Agrees<client.Destination, Static<typeof DestinationBody>>,
       Agrees<client.Usage, Static<typeof UsageBody>>,
       Agrees<client.AuditPage, Static<typeof AuditListBody>>,
     ]
@@ -89,6 +95,8 @@ test('what the client lets a create say is what the schema takes', () => {
     [
       Same<FieldsOf<client.NewTimer>, keyof Static<typeof NewTimerBody>>,
       Same<FieldsOf<client.NewToken>, keyof Static<typeof NewTokenBody>>,
+      Same<FieldsOf<client.DestinationSettings>, keyof Static<typeof DestinationWishBody>>,
+      Same<FieldsOf<client.DestinationChanges>, keyof Static<typeof DestinationPatchBody>>,
       Same<FieldsOf<client.LimitsPatch>, keyof Static<typeof LimitsPatchBody>>,
       Same<FieldsOf<client.TimerChanges>, keyof Static<typeof PatchTimerBody>>,
     ]

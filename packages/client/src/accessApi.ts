@@ -1,4 +1,5 @@
 import { answerJson } from './answerJson.ts';
+import { createDestinationsApi, type DestinationsApi } from './destinationsApi.ts';
 import { createProjectsApi, type ProjectsApi } from './projectsApi.ts';
 import type { LimitsPatch, RateWish, Span } from './requests.ts';
 import type {
@@ -70,6 +71,7 @@ export interface AccessApi {
   readonly projects: ProjectsApi;
   readonly secrets: SecretsApi;
   readonly limits: LimitsApi;
+  readonly destinations: DestinationsApi;
   /** What the project uses, beside what it may. */
   usage(options?: CallOptions): Promise<Usage>;
   /** Who did what, oldest first: of the project, or for operators of all. */
@@ -127,6 +129,7 @@ export function createAccessApi(sender: Sender): AccessApi {
       },
     },
     projects: createProjectsApi(sender),
+    destinations: createDestinationsApi(sender),
     secrets: {
       set: (name, value, options) =>
         ask(

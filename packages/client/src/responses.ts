@@ -311,3 +311,36 @@ export interface SecretRotation {
   readonly retired_key_ids: readonly string[];
   readonly cursor: string | null;
 }
+
+/** A certificate without what it certifies with. */
+export interface ShownCertificate {
+  readonly subject: string;
+  /** SHA-256. */
+  readonly fingerprint: string;
+  readonly expires_at: string;
+}
+
+/** What holds for the destinations of a pattern. */
+export interface Destination {
+  /** As it is spelt in targets. */
+  readonly pattern: string;
+  /** Counts changes, from 1. */
+  readonly version: number;
+  readonly concurrency: number | null;
+  readonly rate: {
+    readonly count: number;
+    readonly per: 'second' | 'minute' | 'hour';
+  } | null;
+  /** Seconds. */
+  readonly timeout: number | null;
+  /** Secret values as `[secret]`. */
+  readonly headers: Readonly<Record<string, string | readonly string[]>> | null;
+  readonly secret_headers: readonly string[];
+  readonly tls: {
+    readonly certificate: ShownCertificate | null;
+    readonly ca: readonly ShownCertificate[];
+  } | null;
+  readonly is_paused: boolean;
+  readonly created_at: string;
+  readonly changed_at: string;
+}
