@@ -1,14 +1,15 @@
 import { openDatabases } from './app/databases.ts';
+import { breakerService } from './app/breakers.ts';
 import { createDelivery } from './app/delivery.ts';
 import { destinationService } from './app/destinations.ts';
 import { listenForNotices } from './app/notices.ts';
+import { operations } from './app/operations.ts';
 import { checkProtection } from './app/protection.ts';
 import { toldTo } from './app/refusals.ts';
 import { unwind, type Undo } from './app/unwind.ts';
 import { upkeep } from './app/upkeep.ts';
 import { createWaiting } from './app/waiting.ts';
 import { createAuthenticator } from './api/authenticator.ts';
-import { createReadiness } from './api/readiness.ts';
 import { createServer } from './api/server.ts';
 import type { Config } from './config.ts';
 import { createBulkTokens } from './core/bulkToken.ts';
@@ -175,8 +176,7 @@ async function start(
   const waiting = createWaiting({
     stores: { ...laneStores, living: processes.living },
     book,
-    failuresMax: config.delivery.breakerFailures,
-    disableAfterMs: config.delivery.disableAfterMs,
+    ...config.delivery,
     metrics,
     take: limits.allowances.take,
     owner: lease.owner,
@@ -350,6 +350,7 @@ async function start(
       book: runsScheduler ? book : undefined,
       rules: { ...config.delivery, canKeepSecrets: box !== undefined, nowMs },
     }),
+    breakers: breakerService(laneStores.breakers, runsScheduler ? waiting.refresh : undefined),
     rateKeeper: limits.allowances,
     limits: { ...limitStores.limits, usage: limits.usage },
     timers: {
@@ -393,20 +394,17 @@ async function start(
       },
       secrets: secretValues,
     },
-    operations: {
-      ready: createReadiness({
+    operations: operations(
+      {
         schemaState: () => schemaState(database, migrations),
         scheduler: runsScheduler
           ? { heartbeatAgeMs: lease.ageMs, loopAgeMs: scheduler.loopAgeMs }
           : undefined,
         heartbeatTtlMs: config.scheduler.heartbeatTtlMs,
         listening: notices.connected,
-      }),
-      metrics: async () => ({
-        contentType: metrics.registry.contentType,
-        text: await metrics.registry.metrics(),
-      }),
-    },
+      },
+      metrics,
+    ),
     bodyBytesMax: config.api.bodyBytesMax,
     batchBytesMax: config.api.batchBytesMax,
     log,

@@ -9,6 +9,7 @@ import type { DocumentedRoute } from './openapi/document.ts';
 import { batchRoutes, linesTypes } from './routes/batch.ts';
 import { auditRoutes, type AuditService } from './routes/audit.ts';
 import { bulkRoutes, type BulkService } from './routes/bulk.ts';
+import { breakerRoutes, type BreakerService } from './routes/breakers.ts';
 import { destinationRoutes, type DestinationService } from './routes/destinations.ts';
 import { limitRoutes, type LimitService } from './routes/limits.ts';
 import { listRoutes, type ListService } from './routes/lists.ts';
@@ -39,6 +40,7 @@ export function createServer(options: {
   tokens: TokenService & AuditService & ProjectStateService;
   secrets: SecretService['secrets'];
   destinations: Omit<DestinationService, 'secrets'>;
+  breakers: BreakerService;
   limits: LimitService;
   operations: Operations;
   authenticator: Authenticator;
@@ -138,6 +140,7 @@ export function createServer(options: {
   projectStateRoutes(server, tokens, timers, tokens);
   secretRoutes(server, { secrets: options.secrets, audit: tokens.audit });
   destinationRoutes(server, { ...options.destinations, secrets: timers.secrets });
+  breakerRoutes(server, options.breakers);
   limitRoutes(server, options.limits, options.rateKeeper);
   auditRoutes(server, tokens);
   operationRoutes(server, operations);

@@ -21,7 +21,7 @@ export function createWaiting(options: {
   };
   book: DestinationBook;
   /** Failures in a row that open a breaker; 0 for none. */
-  failuresMax: number;
+  breakerFailures: number;
   disableAfterMs: number;
   take: Parameters<typeof createAdmissions>[0]['take'];
   owner: () => number | undefined;

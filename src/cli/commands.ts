@@ -1,4 +1,5 @@
 import { listAudit, verifyAudit } from './access/audit.ts';
+import { listBreakers, resetBreaker } from './access/breakers.ts';
 import {
   deleteDestination,
   listDestinations,
@@ -168,6 +169,8 @@ export const commands: readonly Command[] = [
   deleteDestination,
   pauseDestination,
   resumeDestination,
+  listBreakers,
+  resetBreaker,
   listAudit,
   verifyAudit,
   listen,

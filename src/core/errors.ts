@@ -28,6 +28,11 @@ export const errorCatalogue = {
     title: 'No such settings of a destination',
     retryable: false,
   },
+  breaker_not_found: {
+    status: 404,
+    title: 'No open breaker of that destination',
+    retryable: false,
+  },
   project_not_found: { status: 404, title: 'No such project', retryable: false },
   route_not_found: { status: 404, title: 'No such route', retryable: false },
   too_late: { status: 409, title: 'Too late to change this timer', retryable: false },

@@ -51,13 +51,13 @@ export function createBreaker(options: {
   store: BreakerStore;
   lanes: Pick<DestinationLanes, 'laneAt' | 'isAnyOf' | 'closed' | 'reopened'>;
   /** In a row; 0: it never opens. */
-  failuresMax: number;
+  breakerFailures: number;
   /** Infinity: never. */
   disableAfterMs: number;
   log: Logger;
   metrics: Metrics;
 }): Breaker {
-  const { store, lanes, failuresMax, disableAfterMs, log, metrics } = options;
+  const { store, lanes, breakerFailures, disableAfterMs, log, metrics } = options;
   /** Failures in a row, by project and origin: of those alone that have failed last. */
   const failures = new Map<number, Map<string, number>>();
   let counted = 0;
@@ -139,7 +139,7 @@ export function createBreaker(options: {
 
   return {
     observe({ projectId, request }, attempt, isProbe) {
-      if (failuresMax === 0) return;
+      if (breakerFailures === 0) return;
       const health = healthAfter(attempt);
       if (health.kind === 'unknown') return;
       if (health.kind === 'alive' && !failures.has(projectId) && !lanes.isAnyOf(projectId)) return;
@@ -159,7 +159,8 @@ export function createBreaker(options: {
       if (health.kind === 'slowed') {
         // Of many that come back together one is enough, unless it asks for more.
         if (!isClosed || askedMs > 0) open(destination, 'slowed', askedMs);
-      } else if (!isClosed && count(destination) >= failuresMax) open(destination, 'failing', 0);
+      } else if (!isClosed && count(destination) >= breakerFailures)
+        open(destination, 'failing', 0);
     },
   };
 }

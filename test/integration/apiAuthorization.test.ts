@@ -4,6 +4,7 @@ import type { Scope } from '../../src/core/principal.ts';
 import { firstToken } from '../../src/store/firstToken.ts';
 import { startTestApp } from '../support/app.ts';
 import { createTestDatabase, sql } from '../support/database.ts';
+import { openBreaker } from '../support/openBreaker.ts';
 import { eventually } from '../support/eventually.ts';
 import { assertProblem, request } from '../support/http.ts';
 import { contractOf } from '../support/openapi.ts';
@@ -58,6 +59,7 @@ async function projectWithTimer(name: string) {
   assert.equal(settings.status, 201, settings.text);
   const only = await call(admin.token, 'PUT', `/destinations/${name}.example.com`, {});
   assert.equal(only.status, 201, only.text);
+  await openBreaker(db, Number(project), `https://${name}.example.com`);
   const timer = await call(admin.token, 'PUT', `/timers/by-key/${name}`, {
     url: `http://127.0.0.1:9/${secret}`,
     hours: 1,
@@ -77,6 +79,7 @@ function pathOf(template: string, of: typeof one): string {
     .replace('{id}', isToken ? of.admin.id : String(isProject ? of.project : of.timer))
     .replace('{key}', of.key)
     .replace('{name}', 'mine')
+    .replace('{destination}', encodeURIComponent(`https://${of.key}.example.com`))
     .replace('{pattern}', `${of.key}.example.com`);
 }
 
@@ -105,7 +108,7 @@ async function everything(): Promise<unknown> {
        (SELECT count(*) FROM belfry.history),
        (SELECT jsonb_agg(to_jsonb(t) - 'last_used_at' ORDER BY id) FROM belfry.tokens t)::text,
        (SELECT jsonb_agg(to_jsonb(p) ORDER BY id) FROM belfry.projects p)::text,
-       (SELECT count(*) FROM belfry.lanes),
+       (SELECT jsonb_agg(l ORDER BY id) FROM belfry.lanes l)::text,
        (SELECT jsonb_agg(d ORDER BY id) FROM belfry.destinations d)::text,
        (SELECT jsonb_agg(s ORDER BY project_id, name) FROM belfry.secrets s)::text`,
   );
@@ -259,6 +262,15 @@ test('what is of another project is as if it were not there', async () => {
   assert.deepEqual(
     (destinations.body['destinations'] as { pattern: string }[]).map(({ pattern }) => pattern),
     ['mine.example.com', 'two.example.com'],
+  );
+
+  // And breakers.
+  const reset = `/breakers/${encodeURIComponent(`https://${one.key}.example.com`)}/reset`;
+  assert.equal((await call(two.admin.token, 'POST', reset)).status, 404);
+  const breakers = await call(two.admin.token, 'GET', '/breakers');
+  assert.deepEqual(
+    (breakers.body['breakers'] as { destination: string }[]).map((each) => each.destination),
+    ['https://two.example.com'],
   );
 
   // The same name and the same idempotency key mean another timer there.

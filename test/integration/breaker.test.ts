@@ -4,6 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { startTestApp } from '../support/app.ts';
 import { createTestDatabase, sql, type TestDatabase } from '../support/database.ts';
 import { eventually } from '../support/eventually.ts';
+import { request } from '../support/http.ts';
 import { startReceiver, type Receiver } from '../support/receiver.ts';
 
 interface Lane {
@@ -122,6 +123,15 @@ test('one that fails for too long is disabled, which the audit log tells, until 
     `SELECT action, actor_kind, target FROM belfry.audit_log WHERE action LIKE 'breaker.%'`,
   );
   assert.deepEqual(audit, [['breaker.disable', 'service', receiver.url]]);
+  const listed = await app.get('/breakers');
+  assert.partialDeepStrictEqual(listed.body, {
+    breakers: [{ destination: receiver.url, state: 'disabled', next_probe_at: null }],
+  });
+  const reset = `${app.url}/breakers/${encodeURIComponent(receiver.url)}/reset`;
+  assert.equal((await request(reset, { method: 'POST' })).status, 200);
+  await receiver.arrived(tried + 1);
+  assert.deepEqual((await app.get('/breakers')).body, { breakers: [] });
+  assert.equal((await request(reset, { method: 'POST' })).status, 404);
 });
 
 test('a receiver that answers is not dead, whatever it says of a path', async () => {

@@ -5,6 +5,7 @@ import { startTestApp } from '../support/app.ts';
 import { createTestDatabase, openDatabase, sql, testServerUrl } from '../support/database.ts';
 import { eventually } from '../support/eventually.ts';
 import { exchange, request } from '../support/http.ts';
+import { openBreaker } from '../support/openBreaker.ts';
 import { callDestinations } from '../support/destinationCalls.ts';
 import { contractFrom, contractOf, createAjv } from '../support/openapi.ts';
 import { startReceiver } from '../support/receiver.ts';
@@ -309,6 +310,15 @@ test('every documented status of every route is given by the real service, and n
     await raw(`POST /projects/2/${action} HTTP/1.1\r\n${noChunk}`);
   }
   await callDestinations({ call, raw, large, noChunk });
+  await openBreaker(db, 1, 'https://api.example.com');
+  const reset = `/breakers/${encodeURIComponent('https://api.example.com')}/reset`;
+  await call('GET', '/breakers');
+  await call('POST', reset);
+  await call('POST', reset);
+  await call('POST', reset, large);
+  await call('POST', reset, { x: 1 });
+  await call('POST', reset, '{');
+  await raw(`GET /breakers HTTP/1.1\r\n${noChunk}`);
   await call('GET', '/projects/2/limits');
   await call('GET', '/projects/x/limits');
   await call('PATCH', '/projects/2/limits', { rate: { requests: 100, per: 60 }, live_timers: 9 });

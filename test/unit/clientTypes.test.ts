@@ -4,6 +4,7 @@ import type { Static } from 'typebox';
 import type * as client from '../../packages/client/src/index.ts';
 import type { AttemptsBody } from '../../src/api/schemas/attempt.ts';
 import type { AuditListBody } from '../../src/api/schemas/audit.ts';
+import type { BreakerBody } from '../../src/api/schemas/breaker.ts';
 import type {
   DestinationBody,
   DestinationPatchBody,
@@ -83,6 +84,7 @@ test('what the client says of answers is what the schemas say', () => {
       Agrees<client.SecretRotation, Static<typeof RotationBody>>,
       Agrees<client.Caller, Static<typeof CallerBody>>,
       Agrees<client.Limits, Static<typeof LimitsBody>>,
+      Agrees<client.Breaker, Static<typeof BreakerBody>>,
       Agrees<client.Destination, Static<typeof DestinationBody>>,
       Agrees<client.Usage, Static<typeof UsageBody>>,
       Agrees<client.AuditPage, Static<typeof AuditListBody>>,

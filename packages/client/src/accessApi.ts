@@ -1,4 +1,5 @@
 import { answerJson } from './answerJson.ts';
+import { createBreakersApi, type BreakersApi } from './breakersApi.ts';
 import { createDestinationsApi, type DestinationsApi } from './destinationsApi.ts';
 import { createProjectsApi, type ProjectsApi } from './projectsApi.ts';
 import type { LimitsPatch, RateWish, Span } from './requests.ts';
@@ -72,6 +73,7 @@ export interface AccessApi {
   readonly secrets: SecretsApi;
   readonly limits: LimitsApi;
   readonly destinations: DestinationsApi;
+  readonly breakers: BreakersApi;
   /** What the project uses, beside what it may. */
   usage(options?: CallOptions): Promise<Usage>;
   /** Who did what, oldest first: of the project, or for operators of all. */
@@ -130,6 +132,7 @@ export function createAccessApi(sender: Sender): AccessApi {
     },
     projects: createProjectsApi(sender),
     destinations: createDestinationsApi(sender),
+    breakers: createBreakersApi(sender),
     secrets: {
       set: (name, value, options) =>
         ask(

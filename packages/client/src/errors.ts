@@ -13,6 +13,7 @@ export type ErrorCode =
   | 'token_not_found'
   | 'secret_not_found'
   | 'destination_not_found'
+  | 'breaker_not_found'
   | 'project_not_found'
   | 'route_not_found'
   | 'too_late'

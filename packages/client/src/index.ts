@@ -8,6 +8,7 @@ export {
   type Problem,
   type QuotaProblem,
 } from './errors.ts';
+export type { BreakersApi } from './breakersApi.ts';
 export type { DestinationChangeOptions, DestinationsApi } from './destinationsApi.ts';
 export type { ProjectsApi } from './projectsApi.ts';
 export type { AccessApi, LimitsApi, NewToken, SecretsApi, TokensApi } from './accessApi.ts';

@@ -320,6 +320,18 @@ export interface ShownCertificate {
   readonly expires_at: string;
 }
 
+/** A destination that is left alone because it fails. */
+export interface Breaker {
+  /** Scheme, host and port. */
+  readonly destination: string;
+  /** `slowed`: it asked for less (429, 503); `disabled`: not tried any more until it is reset. */
+  readonly state: 'failing' | 'slowed' | 'disabled';
+  readonly failing_since: string;
+  /** When one timer is tried; null when it is disabled. */
+  readonly next_probe_at: string | null;
+  readonly failed_probes: number;
+}
+
 /** What holds for the destinations of a pattern. */
 export interface Destination {
   /** As it is spelt in targets. */
