@@ -23,7 +23,9 @@ import { createRetention } from './scheduler/retention.ts';
 import { createScheduler } from './scheduler/scheduler.ts';
 import { createSecretRequests } from './scheduler/secretRequests.ts';
 import { createSecretRotator } from './scheduler/secretRotator.ts';
+import { createProjectCache } from './scheduler/projectCache.ts';
 import { createSecretValues } from './scheduler/secretValues.ts';
+import { createSigningKeys } from './scheduler/signingKeys.ts';
 import { createTimerChanges } from './scheduler/timerChanges.ts';
 import { createAuditLog } from './store/auditLog.ts';
 import { createTimerCanceller } from './store/cancelTimers.ts';
@@ -119,7 +121,7 @@ async function start(
   const isOpen = await checkProtection(config, () => isInitialised(database));
   await ensurePartitions(database, config.retention);
   const secrets = await openSecrets({ ...config, ...store, database, listDatabase, log });
-  const { box } = secrets;
+  const { box, signingKeys } = secrets;
 
   const clock = machineClock;
   const databaseClock = createDatabaseClock(clock);
@@ -189,6 +191,7 @@ async function start(
     store: { ...createClaimStore(database), ...processes },
     recorder: limits.timers.recording(outcomes),
     secrets: createSecretRequests({ box, values: secretValues }),
+    signing: createSigningKeys({ store: signingKeys, box, clock }),
     transport: deliverer,
     lease,
     clock,
@@ -330,6 +333,11 @@ async function start(
       audit,
     },
     secrets: { ...secrets, ...rotator },
+    signingKeys: {
+      ...signingKeys,
+      // Of its own: who asks for the keys of many projects must not push out what attempts need.
+      published: createProjectCache({ read: signingKeys.published, none: [], clock }).fresh,
+    },
     rateKeeper: limits.allowances,
     limits: { ...limitStores.limits, usage: limits.usage },
     timers: {

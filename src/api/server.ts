@@ -17,6 +17,7 @@ import { namedTimerRoutes, type NamedTimerService } from './routes/namedTimers.t
 import { projectStateRoutes, type ProjectStateService } from './routes/projectStates.ts';
 import { referenceRoutes } from './routes/reference.ts';
 import { secretRoutes, type SecretService } from './routes/secrets.ts';
+import { signingKeyRoutes, type SigningKeyService } from './routes/signingKeys.ts';
 import { tokenRoutes, type TokenService } from './routes/tokens.ts';
 import { timerRoutes, type TimerService } from './routes/timers.ts';
 
@@ -37,6 +38,7 @@ export function createServer(options: {
   timers: TimerService & ChangeService & NamedTimerService & ListService & BulkService;
   tokens: TokenService & AuditService & ProjectStateService;
   secrets: SecretService['secrets'];
+  signingKeys: SigningKeyService;
   limits: LimitService;
   operations: Operations;
   authenticator: Authenticator;
@@ -135,6 +137,7 @@ export function createServer(options: {
   tokenRoutes(server, tokens);
   projectStateRoutes(server, tokens, timers, tokens);
   secretRoutes(server, { secrets: options.secrets, audit: tokens.audit });
+  signingKeyRoutes(server, options.signingKeys);
   limitRoutes(server, options.limits, options.rateKeeper);
   auditRoutes(server, tokens);
   operationRoutes(server, operations);

@@ -10,6 +10,12 @@ import {
 import { deleteSecret, listSecrets, rotateSecrets, setSecret } from './access/secrets.ts';
 import { setLimits, showLimits, showUsage, unsetLimits } from './access/limits.ts';
 import {
+  createSigningKey,
+  deleteSigningKey,
+  listSigningKeys,
+  rotateSigningKey,
+} from './access/signingKeys.ts';
+import {
   createToken,
   listTokens,
   revokeToken,
@@ -149,6 +155,10 @@ export const commands: readonly Command[] = [
   listSecrets,
   deleteSecret,
   rotateSecrets,
+  createSigningKey,
+  listSigningKeys,
+  rotateSigningKey,
+  deleteSigningKey,
   setTokenRate,
   showLimits,
   setLimits,

@@ -23,6 +23,9 @@ export type AuditAction =
   | 'secret.set'
   | 'secret.delete'
   | 'secrets.rotate'
+  | 'signing_key.create'
+  | 'signing_key.rotate'
+  | 'signing_key.delete'
   | 'limits.set'
   | 'timers.cancel'
   | 'timers.retry';

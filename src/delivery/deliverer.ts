@@ -2,10 +2,11 @@ import type { AttemptErrorCode, Outcome } from '../core/attempt.ts';
 import type { TimerId } from '../core/ids.ts';
 import type { SentRequest } from '../core/timer.ts';
 import { deliveryTarget, type DeliveryTarget } from '../core/target.ts';
-import type { Job, Transport } from '../transport/transport.ts';
+import { webhookSignature, type SigningKey } from '../core/webhookSignature.ts';
+import type { Job, PreparedRequest, Transport } from '../transport/transport.ts';
 import type { Destinations } from './destinations.ts';
 import type { HttpClient, HttpResult } from './httpClient.ts';
-import { webhookHeaders } from './webhookHeaders.ts';
+import { timestampSeconds, webhookHeaders } from './webhookHeaders.ts';
 
 /**
  * Makes attempts. A job waits for a slot of its destination, is checked once more (recalled,
@@ -24,6 +25,7 @@ interface QueuedJob {
 
 interface PreparedJob extends QueuedJob {
   readonly request: SentRequest;
+  readonly signingKeys: readonly SigningKey[];
   readonly origin: string;
   readonly path: string;
 }
@@ -47,17 +49,20 @@ export function createDeliverer(options: {
     // Recalled while it waited.
     if (queued.get(job.timerId) !== queuedJob) return free();
     queued.delete(job.timerId);
-    if (job.prepare === undefined)
-      return send({ ...queuedJob, request: job.request, origin, path });
-    job.prepare().then(
-      (request) => {
-        if (request === undefined) {
+    const prepared = job.prepare();
+    if (!(prepared instanceof Promise)) {
+      const { request, signingKeys } = prepared;
+      return send({ job, finish, request, signingKeys, origin, path });
+    }
+    prepared.then(
+      (given) => {
+        if (given === undefined) {
           finish({ kind: 'not_started', reason: 'taken_over' });
           return free();
         }
-        const prepared = preparedFrom(queuedJob, request, origin);
-        if (prepared !== undefined) return send(prepared);
-        failUnsent(queuedJob, typeof request === 'string' ? request : 'request_invalid');
+        const ready = preparedFrom(queuedJob, given, origin);
+        if (ready !== undefined) return send(ready);
+        failUnsent(queuedJob, typeof given === 'string' ? given : 'request_invalid');
         free();
       },
       () => {
@@ -88,7 +93,7 @@ export function createDeliverer(options: {
   }
 
   function send(preparedJob: PreparedJob): void {
-    const { job, finish, request, origin, path } = preparedJob;
+    const { job, finish, request, signingKeys, origin, path } = preparedJob;
     let held = origin;
     const free = () => destinations.release(held);
     const startedAtMs = toMicroseconds(nowMs());
@@ -113,18 +118,26 @@ export function createDeliverer(options: {
       } else finish({ kind: 'attempted', attempt });
     };
     const { method, body, headers, timeoutMs } = request;
+    const webhookId = `${installationId}_${job.timerId}`;
+    const signed = { id: webhookId, timestampSeconds: timestampSeconds(startedAtMs) };
+    const sign =
+      signingKeys.length === 0
+        ? undefined
+        : (what: Buffer | null) => webhookSignature(signingKeys, { ...signed, body: what });
     http.send(
       {
         origin,
         path,
         method,
         headers: webhookHeaders({
-          webhookId: `${installationId}_${job.timerId}`,
+          webhookId,
           timestampMs: startedAtMs,
           attempt: job.attempt,
+          signature: sign?.(body),
           own: headers,
         }),
         body,
+        sign,
         timeoutMs: timeoutMs ?? options.timeoutDefaultMs,
         mayWrite: job.mayStart,
         changeOrigin(next, startThere) {
@@ -175,12 +188,12 @@ function targetOf({ timerId }: Job, request: SentRequest): DeliveryTarget | unde
 /** Undefined when the request leads elsewhere than the slot that was won for it, or is none. */
 function preparedFrom(
   queuedJob: QueuedJob,
-  request: SentRequest | AttemptErrorCode,
+  given: PreparedRequest | AttemptErrorCode,
   origin: string,
 ): PreparedJob | undefined {
-  const target = typeof request === 'string' ? undefined : targetOf(queuedJob.job, request);
-  if (typeof request === 'string' || target?.origin !== origin) return undefined;
-  return { ...queuedJob, request, ...target };
+  const target = typeof given === 'string' ? undefined : targetOf(queuedJob.job, given.request);
+  if (typeof given === 'string' || target?.origin !== origin) return undefined;
+  return { ...queuedJob, ...given, ...target };
 }
 
 function unsentAttempt(job: Job, startedAtMs: number, errorCode: AttemptErrorCode): Outcome {

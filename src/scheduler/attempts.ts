@@ -12,12 +12,13 @@ import type { TimerId } from '../core/ids.ts';
 import { redactSample, secretTexts } from '../core/redaction.ts';
 import type { RetryPolicy } from '../core/retryPolicy.ts';
 import { loggedUrl } from '../core/target.ts';
-import type { ClaimedTimer, SentRequest } from '../core/timer.ts';
+import type { ClaimedTimer } from '../core/timer.ts';
 import type { Logger } from '../telemetry/log.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
-import type { Transport } from '../transport/transport.ts';
+import type { PreparedRequest, Transport } from '../transport/transport.ts';
 import type { Holding, Holdings } from './holdings.ts';
 import { isSent, type SecretRequests } from './secretRequests.ts';
+import type { SigningKeys } from './signingKeys.ts';
 
 type Fence = Pick<ClaimedTimer, 'id' | 'owner' | 'claim'>;
 
@@ -50,6 +51,7 @@ export function createAttempts(options: {
   store: AttemptStore;
   recorder: OutcomeRecorder;
   secrets: SecretRequests;
+  signing: SigningKeys;
   transport: Transport;
   holdings: Holdings;
   retryDefaults: RetryPolicy;
@@ -65,7 +67,8 @@ export function createAttempts(options: {
   /** An outcome is recorded; the timer comes back in so many milliseconds, Infinity for never. */
   onRecorded: (retryInMs: number) => void;
 }): Attempts {
-  const { store, recorder, secrets, transport, holdings, retryDefaults, log, metrics } = options;
+  const { store, recorder, secrets, signing, transport, holdings } = options;
+  const { retryDefaults, log, metrics } = options;
   const { random = Math.random, mayStart, giveBack, onLeaseEnded, onRecorded } = options;
   // Looking a label up costs more than counting.
   const results = {
@@ -140,9 +143,7 @@ export function createAttempts(options: {
       dueAtMs: timer.nextAtMs,
       expiresAtMs: timer.expiresAtMs,
       mayStart: () => mayStart(timer),
-      ...(timer.lostInRow > 0 || timer.bodyDeferred || !isWhole
-        ? { prepare: () => prepare(timer, tellSecrets) }
-        : {}),
+      prepare: () => prepareAtOnce(timer) ?? prepare(timer, tellSecrets),
       onStart: () => {
         holding.phase = 'started';
       },
@@ -150,22 +151,33 @@ export function createAttempts(options: {
     await settle(holding, withoutSecrets(outcome, sent));
   }
 
+  /** Where nothing is left to do and the keys are known, as of most attempts. Costs no promise. */
+  function prepareAtOnce(timer: ClaimedTimer): PreparedRequest | undefined {
+    const { request } = timer;
+    if (timer.lostInRow > 0 || timer.bodyDeferred || !isSent(request)) return undefined;
+    const signingKeys = signing.known(timer.projectId);
+    return signingKeys && { request, signingKeys };
+  }
+
   /**
    * Makes the start of a suspicious timer durable, fetches a body that was left behind, and puts in
-   * the secrets: last, so that they are as fresh as can be.
+   * the secrets and the keys that sign: last, so that they are as fresh as can be.
    */
   async function prepare(
     timer: ClaimedTimer,
     tellSecrets: (secrets: readonly string[]) => void,
-  ): Promise<SentRequest | AttemptErrorCode | undefined> {
+  ): Promise<PreparedRequest | AttemptErrorCode | undefined> {
     if (timer.lostInRow > 0 && !(await store.markStart(timer))) return undefined;
     const body = timer.bodyDeferred ? await store.fetchBody(timer) : timer.request.body;
     if (body === undefined) return undefined;
-    if (isSent(timer.request)) return { ...timer.request, body };
-    const resolved = await secrets.resolve(timer);
+    const [resolved, signingKeys] = await Promise.all([
+      isSent(timer.request) ? { request: timer.request, secrets: [] } : secrets.resolve(timer),
+      signing.read(timer.projectId),
+    ]);
     if (typeof resolved === 'string') return resolved;
+    if (signingKeys === 'secret_unreadable') return signingKeys;
     tellSecrets(resolved.secrets);
-    return { ...resolved.request, body };
+    return { request: { ...resolved.request, body }, signingKeys };
   }
 
   function settle(holding: Holding, outcome: Outcome): Promise<void> {

@@ -14,6 +14,7 @@ import { createHoldings, type Holding, type HoldingPhase } from './holdings.ts';
 import type { Lanes } from './lanes.ts';
 import type { Lease } from './lease.ts';
 import type { SecretRequests } from './secretRequests.ts';
+import type { SigningKeys } from './signingKeys.ts';
 
 type Fence = Pick<ClaimedTimer, 'id' | 'owner' | 'claim'>;
 
@@ -88,6 +89,7 @@ export function createScheduler(options: {
   store: SchedulerStore;
   recorder: OutcomeRecorder;
   secrets: SecretRequests;
+  signing: SigningKeys;
   transport: Transport;
   lease: Lease;
   /** None: all timers may start. */

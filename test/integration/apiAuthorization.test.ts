@@ -52,13 +52,22 @@ async function projectWithTimer(name: string) {
   const admin = await tokenOf(['admin'], { project });
   const set = await call(admin.token, 'PUT', '/secrets/mine', { value: secret });
   assert.equal(set.status, 201, set.text);
+  const signing = await call(admin.token, 'POST', '/signing-keys');
+  assert.equal(signing.status, 201, signing.text);
   const timer = await call(admin.token, 'PUT', `/timers/by-key/${name}`, {
     url: `http://127.0.0.1:9/${secret}`,
     hours: 1,
     labels: [secret],
   });
   assert.equal(timer.status, 201, timer.text);
-  return { project: Number(project), admin, timer: Number(timer.body['id']), key: name };
+  const signingKey = String(signing.body['id']);
+  return {
+    project: Number(project),
+    admin,
+    timer: Number(timer.body['id']),
+    key: name,
+    signingKey,
+  };
 }
 
 const one = await projectWithTimer('one');
@@ -67,8 +76,10 @@ const two = await projectWithTimer('two');
 function pathOf(template: string, of: typeof one): string {
   const isToken = template.startsWith('/tokens');
   const isProject = template.startsWith('/projects');
+  const isSigningKey = template.startsWith('/signing-keys');
+  const numbered = String(isProject ? of.project : of.timer);
   return template
-    .replace('{id}', isToken ? of.admin.id : String(isProject ? of.project : of.timer))
+    .replace('{id}', isToken ? of.admin.id : isSigningKey ? of.signingKey : numbered)
     .replace('{key}', of.key)
     .replace('{name}', 'mine');
 }
@@ -97,7 +108,8 @@ async function everything(): Promise<unknown> {
        (SELECT jsonb_agg(to_jsonb(t) - 'last_used_at' ORDER BY id) FROM belfry.tokens t)::text,
        (SELECT jsonb_agg(to_jsonb(p) ORDER BY id) FROM belfry.projects p)::text,
        (SELECT count(*) FROM belfry.lanes),
-       (SELECT jsonb_agg(s ORDER BY project_id, name) FROM belfry.secrets s)::text`,
+       (SELECT jsonb_agg(s ORDER BY project_id, name) FROM belfry.secrets s)::text,
+       (SELECT jsonb_agg(k ORDER BY project_id, id) FROM belfry.signing_keys k)::text`,
   );
 }
 
@@ -180,7 +192,7 @@ test('what is of another project is as if it were not there', async () => {
         bodies[operationId],
       );
       assert.equal(answer.status, 404, `${operationId}: ${answer.text}`);
-      const none = template.startsWith('/tokens') ? '0000000000000000' : '999999';
+      const none = /^\/(tokens|signing)/.test(template) ? '0000000000000000' : '999999';
       const missing = await call(
         two.admin.token,
         method,

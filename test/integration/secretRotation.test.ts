@@ -51,6 +51,8 @@ async function keysInUse(database: TestDatabase): Promise<Record<string, number>
     `SELECT key, count(*) FROM (
        SELECT split_part(box, '.', 2) AS key FROM belfry.secrets
        UNION ALL
+       SELECT split_part(box, '.', 2) FROM belfry.signing_keys
+       UNION ALL
        SELECT coalesce(split_part(h.value ->> 'sealed', '.', 2), 'plain')
        FROM (SELECT headers FROM belfry.timers UNION ALL SELECT headers FROM belfry.history) AS t,
          jsonb_each(t.headers) AS h WHERE h.key <> 'x-plain'

@@ -44,11 +44,13 @@ function setUp(options: { perDestination?: number } = {}) {
     endLease: () => (mayStart = false),
     deliver(id: number, over: Partial<Job> = {}) {
       const started: true[] = [];
+      const { request = claimedTimer({ id }).request } = over;
       const outcome: Promise<Outcome> = deliverer.deliver({
         timerId: id as TimerId,
         projectId: 1,
         attempt: 1,
-        request: claimedTimer({ id }).request,
+        request,
+        prepare: () => ({ request, signingKeys: [] }),
         dueAtMs: 1e12 - 5,
         expiresAtMs: null,
         mayStart: () => mayStart,
@@ -183,14 +185,15 @@ test('a request that is prepared goes out as it was prepared, to the origin that
   const { deliver, sent } = setUp({ perDestination: 1 });
   const { request } = claimedTimer({ id: 1 });
   const prepared = { ...request, url: 'http://receiver.example/secret/', headers: { 'x-a': 'b' } };
-  deliver(1, { prepare: () => Promise.resolve(prepared) });
+  deliver(1, { prepare: () => Promise.resolve({ request: prepared, signingKeys: [] }) });
   await new Promise(setImmediate);
   assert.equal(sent[0]?.request.path, '/secret/1');
   assert.ok(sent[0].request.headers.join().includes('x-a,b'));
   sent[0].result({ kind: 'error', errorCode: 'timeout' });
   sent[0].free();
 
-  const elsewhere = { ...request, url: 'http://other.example/' };
+  const other = { ...request, url: 'http://other.example/' };
+  const elsewhere = { request: other, signingKeys: [] };
   for (const [what, errorCode] of [
     [elsewhere, 'request_invalid'],
     ['secret_missing', 'secret_missing'],

@@ -12,6 +12,7 @@ import type {
   Token,
   Usage,
 } from './responses.ts';
+import { createSigningKeysApi, type SigningKeysApi } from './signingKeysApi.ts';
 import type { Call, CallOptions, Sender } from './sender.ts';
 
 export interface NewToken {
@@ -69,6 +70,7 @@ export interface AccessApi {
   readonly tokens: TokensApi;
   readonly projects: ProjectsApi;
   readonly secrets: SecretsApi;
+  readonly signingKeys: SigningKeysApi;
   readonly limits: LimitsApi;
   /** What the project uses, beside what it may. */
   usage(options?: CallOptions): Promise<Usage>;
@@ -127,6 +129,7 @@ export function createAccessApi(sender: Sender): AccessApi {
       },
     },
     projects: createProjectsApi(sender),
+    signingKeys: createSigningKeysApi(sender),
     secrets: {
       set: (name, value, options) =>
         ask(

@@ -12,6 +12,7 @@ export type ErrorCode =
   | 'timer_not_found'
   | 'token_not_found'
   | 'secret_not_found'
+  | 'signing_key_not_found'
   | 'project_not_found'
   | 'route_not_found'
   | 'too_late'
