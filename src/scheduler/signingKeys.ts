@@ -40,7 +40,9 @@ const noneKeptMs = 4_000;
  * without for as long as the database does not answer, up to the end of the lease, as a pause does; one
  * that had any starts nothing then.
  *
- * A project without keys costs an attempt 0.1 µs, and the service two statements of 0.2 ms a second.
+ * CPU in the process of an attempt by the deliverer alone, over a client that sends nothing, 6 interleaved
+ * rounds of 100,000 with 120 bytes of body: before there were keys 3.5 µs, now without any 3.5, with a v1
+ * key 9.7, a v1a key 69, five v1 keys 28.
  */
 export function createSigningKeys(options: {
   store: SigningKeyStore;

@@ -7,6 +7,7 @@ import { eventually } from '../support/eventually.ts';
 import { exchange, request } from '../support/http.ts';
 import { contractFrom, contractOf, createAjv } from '../support/openapi.ts';
 import { startReceiver } from '../support/receiver.ts';
+import { askSigningKeys } from '../support/signingKeyCalls.ts';
 import {
   scopesWithout,
   securedOperations,
@@ -292,31 +293,7 @@ test('every documented status of every route is given by the real service, and n
   await call('DELETE', '/secrets/a');
   await call('DELETE', '/secrets/a');
   await raw(`GET /secrets HTTP/1.1\r\n${noChunk}`);
-  const published = '/.well-known/belfry/1/signing-keys';
-  await call('GET', published);
-  await raw(`GET ${published} HTTP/1.1\r\n${noChunk}`);
-  const { body: signing } = await call('POST', '/signing-keys', { scheme: 'v1a' });
-  await call('POST', '/signing-keys', { scheme: 'v2' });
-  await call('POST', '/signing-keys', large);
-  await call('GET', '/signing-keys');
-  const signingPath = `/signing-keys/${String(signing['id'])}`;
-  for (let count = 2; count <= 5; count++) await call('POST', '/signing-keys');
-  await call('POST', '/signing-keys');
-  await call('POST', `${signingPath}/rotate`);
-  await call(
-    'DELETE',
-    `/signing-keys/${String((await call('GET', '/signing-keys')).body['signing_keys'][0]?.id)}`,
-  );
-  await call('POST', `${signingPath}/rotate`);
-  await call('POST', `${signingPath}/rotate`, { overlap: -1 });
-  await call('POST', `${signingPath}/rotate`, large);
-  await call('POST', '/signing-keys/0/rotate');
-  await call('DELETE', signingPath, '{');
-  await call('DELETE', signingPath, large);
-  await call('DELETE', '/signing-keys/0');
-  await raw(`GET /signing-keys HTTP/1.1\r\n${noChunk}`);
-  await eventually('it is published', async () => (await call('GET', published)).status === 200);
-  await call('DELETE', signingPath);
+  const signing = await askSigningKeys({ call, raw, large, noChunk });
   await call('POST', '/projects', { name: 'another' });
   await call('POST', '/projects', { name: 'another' });
   await call('POST', '/projects', {});
@@ -416,11 +393,7 @@ test('every documented status of every route is given by the real service, and n
     await call('PUT', '/secrets/a', { value: 'x' });
     await call('DELETE', '/secrets/a');
     await call('POST', '/secrets/rotate');
-    await call('GET', '/signing-keys');
-    await call('POST', '/signing-keys');
-    await call('DELETE', signingPath);
-    await call('POST', `${signingPath}/rotate`);
-    await call('GET', '/.well-known/belfry/2/signing-keys');
+    await signing.askAll();
     for (const operation of secured) seen.add(await pairFor(operation, newToken().text));
     await call('GET', '/ready');
   } finally {

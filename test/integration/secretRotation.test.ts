@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { verifyWebhook } from '../../packages/client/src/index.ts';
 import { startTestApp, type TestApp } from '../support/app.ts';
 import { createTestDatabase, sql, type TestDatabase } from '../support/database.ts';
 import { eventually } from '../support/eventually.ts';
@@ -67,9 +68,12 @@ test('a rotation puts everything under the first key, and the old one can go', a
   const url = `${receiver.url}/x`;
   const headers = { authorization: secret, 'x-plain': 'x' };
   const ids: number[] = [];
+  let signingSecret = '';
   {
     await using app = await start(database, secretKeysText('old'));
     await send(app, 'PUT', '/secrets/a', { value: secret });
+    const signing = await send(app, 'POST', '/signing-keys');
+    signingSecret = String(signing.body['secret']);
     for (let index = 0; index < 5; index++) ids.push(await create(app, { url, headers, hours: 1 }));
     const done = await create(app, { url, headers });
     await receiver.arrived(1);
@@ -90,7 +94,7 @@ test('a rotation puts everything under the first key, and the old one can go', a
      FROM generate_series(1000001, 1002500) AS n`,
     [url, JSON.stringify({ cookie: secret })],
   );
-  assert.deepEqual(await keysInUse(database), { old: 8, plain: 2_500 });
+  assert.deepEqual(await keysInUse(database), { old: 9, plain: 2_500 });
 
   const refused = start(database, secretKeysText('new'));
   await assert.rejects(refused, /encrypted under old, which SECRET_KEYS has not/);
@@ -98,12 +102,12 @@ test('a rotation puts everything under the first key, and the old one can go', a
     await using app = await start(database, secretKeysText('new', 'old'));
     const result = await rotate(app);
     assert.partialDeepStrictEqual(result, {
-      changed: 2_508,
+      changed: 2_509,
       left: 0,
       key_id: 'new',
       retired_key_ids: ['old'],
     });
-    assert.deepEqual(await keysInUse(database), { new: 2_508 });
+    assert.deepEqual(await keysInUse(database), { new: 2_509 });
     const again = await rotate(app);
     assert.partialDeepStrictEqual(again, { changed: 0, left: 0, retired_key_ids: [] });
     assert.ok(again.examined >= 2_510);
@@ -115,7 +119,10 @@ test('a rotation puts everything under the first key, and the old one can go', a
   for (const id of ids.slice(0, 5)) await send(app, 'POST', `/timers/${id}/fire`);
   await send(app, 'POST', `/timers/${ids[5]}/retry`);
   const arrivals = (await receiver.arrived(before + 6)).slice(before);
-  for (const arrival of arrivals) assert.equal(arrival.headers.authorization, secret);
+  for (const arrival of arrivals) {
+    assert.equal(arrival.headers.authorization, secret);
+    await verifyWebhook(signingSecret, arrival.headers, arrival.body);
+  }
   const used = await create(app, { url, headers: { 'x-plain': '{{secret:a}}' } });
   await receiver.arrived(before + 7);
   assert.equal(
@@ -210,7 +217,7 @@ test('a key that is another than the one of its id is told at the start', async 
 test('a cursor that no step gave is refused', async () => {
   await using database = await createTestDatabase();
   await using app = await start(database, secretKeysText('a'));
-  for (const cursor of ['', 'x', '4.0.0.1', '1.0.0.a', '0.0.0.A', 7]) {
+  for (const cursor of ['', 'x', '5.0.0.1', '1.0.0.a', '0.0.0.A', 7]) {
     const answer = await send(app, 'POST', '/secrets/rotate', { cursor });
     assertProblem(answer, { status: 400, code: 'validation_failed', field: 'cursor' });
   }

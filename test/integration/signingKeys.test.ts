@@ -60,10 +60,9 @@ async function isTaken(secret: string | null, { headers, body }: Arrival): Promi
     const flat = Object.fromEntries(Object.entries(headers).map(([k, v]) => [k, String(v)]));
     let theirs = true;
     try {
-      new Webhook(secret).verify(body, flat);
-    } catch (err) {
-      // Theirs parses JSON behind the check.
-      theirs = err instanceof SyntaxError;
+      new Webhook(secret).verify(body, flat, { jsonParse: false });
+    } catch {
+      theirs = false;
     }
     assert.equal(
       theirs,
@@ -198,8 +197,8 @@ test('a project has five live keys at most, however many are asked for at once',
       call('POST', '/signing-keys', {}, at % 2 === 0 ? app : other),
     ),
   );
-  const statuses = answers.map(({ status }) => status).toSorted();
-  assert.deepEqual(statuses, [...Array<number>(5).fill(201), ...Array<number>(7).fill(403)]);
+  const count = (wanted: number) => answers.filter(({ status }) => status === wanted).length;
+  assert.deepEqual([count(201), count(403)], [5, 7]);
   const refused = answers.find(({ status }) => status === 403);
   assert.partialDeepStrictEqual(refused?.body, {
     code: 'quota_exceeded',
