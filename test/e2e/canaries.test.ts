@@ -96,6 +96,19 @@ void test('what callers keep secret is in no log, no metric, no error and no dum
   const set = { value: canary('named') };
   assert.equal((await call('/secrets/named', set, undefined, 'PUT')).status, 201);
   assert.equal((await call('/secrets/Named', set, undefined, 'PUT')).status, 400);
+  // Secrets of their own, and one that the service makes; the keys sign what follows.
+  const bytes = Buffer.from(canary('signing').padEnd(32, '-'));
+  const signing = [`whsec_${bytes.toString('base64')}`, `whsk_${bytes.toString('base64')}`];
+  for (const secret of signing) {
+    assert.equal((await call('/signing-keys', { secret })).status, 201);
+    assert.equal((await call('/signing-keys', { secret: `${secret}.` })).status, 400);
+    assert.equal((await call('/signing-keys', { secret, scheme: secret })).status, 400);
+  }
+  const made = await call('/signing-keys', {});
+  signing.push((JSON.parse(made.text) as { secret: string }).secret);
+  const oldKey = (JSON.parse(made.text) as { id: string }).id;
+  const next = await call(`/signing-keys/${oldKey}/rotate`, {});
+  signing.push((JSON.parse(next.text) as { secret: string }).secret);
   const urls = ['works', 'fails'].map(
     (path) => `${receiver.url}/${path}/{{secret:named}}?q=${canary('query')}`,
   );
@@ -126,6 +139,7 @@ void test('what callers keep secret is in no log, no metric, no error and no dum
     const [row] = await sql<[number]>(database.database, 'SELECT count(*) FROM belfry.history');
     return row?.[0] === urls.length;
   });
+  const keyList = call('/signing-keys');
   const metrics = await call('/metrics');
   assert.equal(metrics.status, 200);
   belfry.signal('SIGTERM');
@@ -154,6 +168,24 @@ void test('what callers keep secret is in no log, no metric, no error and no dum
   assertHidden('a dump', dump, token.slice(21));
   for (const secret of [canary('secretheader'), canary('named')]) {
     assertHidden('a dump', dump, secret);
+  }
+  const keysShown = await keyList;
+  assert.equal(String(arrival.headers['webhook-signature']).split(' ').length, 4);
+  assert.match(dump, /signing_keys/);
+  for (const secret of signing) {
+    const encoded = secret.replace(/^whs(?:ec|k)_/, '').replace(/=+$/, '');
+    const inHex = Buffer.from(encoded, 'base64').toString('hex');
+    for (const [where, text] of Object.entries({
+      'a dump': dump,
+      'the log': logged,
+      metrics: metrics.text,
+      errors: texts.join(),
+      lists: keysShown.text,
+    })) {
+      for (const form of [encoded, inHex, canary('signing')]) {
+        assert.ok(!text.includes(form), `a signing secret is in ${where}`);
+      }
+    }
   }
   const key = keys.slice('canary:'.length, -1);
   assertHidden('a dump', dump, key);
