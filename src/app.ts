@@ -23,7 +23,7 @@ import { createRetention } from './scheduler/retention.ts';
 import { createScheduler } from './scheduler/scheduler.ts';
 import { createSecretRequests } from './scheduler/secretRequests.ts';
 import { createSecretRotator } from './scheduler/secretRotator.ts';
-import { createProjectCache } from './scheduler/projectCache.ts';
+import { createPublishedKeys } from './scheduler/publishedKeys.ts';
 import { createSecretValues } from './scheduler/secretValues.ts';
 import { createSigningKeys } from './scheduler/signingKeys.ts';
 import { createTimerChanges } from './scheduler/timerChanges.ts';
@@ -159,6 +159,7 @@ async function start(
   const wakeUps = createWakeUps(database);
   const idempotencyKeys = createIdempotencyKeyStore(database);
   const secretValues = createSecretValues({ store: secrets, clock });
+  const signing = createSigningKeys({ store: signingKeys, box, clock });
   const metrics = createMetrics(() => scheduler.held());
   const guard = createAddressGuard({ ...config.delivery, appDomain: config.appDomain });
   const lease = createLease({
@@ -191,7 +192,7 @@ async function start(
     store: { ...createClaimStore(database), ...processes },
     recorder: limits.timers.recording(outcomes),
     secrets: createSecretRequests({ box, values: secretValues }),
-    signing: createSigningKeys({ store: signingKeys, box, clock }),
+    signing,
     transport: deliverer,
     lease,
     clock,
@@ -295,6 +296,7 @@ async function start(
       giveBacks,
       answerRequests: notices.look,
       lanes: runsScheduler ? lanes : undefined,
+      signing,
     }),
     leases: createChoreLeaseStore(database),
     leaseTtlMs: statementTimeoutMs + choreLeaseMarginMs,
@@ -333,11 +335,7 @@ async function start(
       audit,
     },
     secrets: { ...secrets, ...rotator },
-    signingKeys: {
-      ...signingKeys,
-      // Of its own: who asks for the keys of many projects must not push out what attempts need.
-      published: createProjectCache({ read: signingKeys.published, none: [], clock }).fresh,
-    },
+    signingKeys: { ...signingKeys, ...createPublishedKeys({ store: signingKeys, clock }) },
     rateKeeper: limits.allowances,
     limits: { ...limitStores.limits, usage: limits.usage },
     timers: {

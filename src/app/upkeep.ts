@@ -13,8 +13,9 @@ export function upkeep(services: {
   readonly answerRequests: () => Promise<unknown>;
   /** Of a process that fires timers. */
   readonly lanes: { refresh(): Promise<void>; work(): Promise<void> } | undefined;
+  readonly signing: { refresh(): Promise<void> };
 }): Chore[] {
-  const { retention, audit, giveBacks, lanes } = services;
+  const { retention, audit, giveBacks, lanes, signing } = services;
   return [
     { name: 'partitions', everyMs: 600_000, run: services.preparePartitions },
     { name: 'retention', everyMs: 60_000, firstAfterMs: 2_000, lease: true, run: retention.run },
@@ -38,6 +39,8 @@ export function upkeep(services: {
           // Within a second of a pause no process starts anything of the project.
           { name: 'lanes', everyMs: 250, run: lanes.refresh },
           { name: 'lane-work', everyMs: 50, run: lanes.work },
+          // Before attempts would ask themselves.
+          { name: 'signing-keys', everyMs: 350, run: signing.refresh },
         ]),
   ];
 }

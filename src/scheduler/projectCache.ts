@@ -8,6 +8,8 @@ export interface ProjectCache<Value> {
   last(projectId: number): { readonly value: Value; readonly ageMs: number } | undefined;
   /** What is known, or else read. Rejects when the store cannot be asked. */
   fresh(projectId: number): Promise<Value>;
+  /** Reads it, whatever is known. */
+  ask(projectId: number): Promise<void>;
 }
 
 interface Kept<Value> {
@@ -92,6 +94,7 @@ export function createProjectCache<Value>(options: {
 
   return {
     known,
+    ask,
     last(projectId) {
       const entry = kept.get(projectId);
       return entry && { value: entry.value, ageMs: clock.monotonicMs() - entry.sinceMs };

@@ -86,12 +86,19 @@ SELECT ${columns} FROM belfry.signing_keys k
 WHERE k.project_id = $1::bigint AND ${isLive} ORDER BY ${newestFirst}`,
 };
 
-// Of as many projects as have attempts at once: 0.2 ms for one, 1.6 ms for 1,000 that have a key each.
+// By signing_keys_slot: of 10,000 projects with a key each, 0.9 ms for one, 12 ms for 1,000.
 const readRecords = {
   name: 'read_signing_keys',
   text: `
 SELECT k.project_id, k.id, k.box FROM belfry.signing_keys k
 WHERE k.project_id = ANY ($1::bigint[]) AND ${isLive} ORDER BY k.project_id, ${newestFirst}`,
+};
+
+// By signing_keys_pkey, index only: what is deleted again or retired costs no more than a look.
+const readProjects = {
+  name: 'read_projects_with_signing_keys',
+  text: `
+SELECT DISTINCT k.project_id FROM belfry.signing_keys k ORDER BY k.project_id LIMIT $1::integer`,
 };
 
 const readPublished = {
@@ -167,6 +174,11 @@ export function createSigningKeyStore(database: Database, box: SecretBox | undef
     ): Promise<StoredSigningKey | undefined> {
       const audit = auditValues(actor, { action: 'signing_key.delete', detail: {} });
       return first(await database.query<KeyRow>(deleteKey, [projectId, id, ...audit]));
+    },
+    /** Those that may have any; undefined for more than `max`. */
+    async projects(max: number): Promise<ReadonlySet<number> | undefined> {
+      const rows = await database.query<[number]>(readProjects, [max + 1]);
+      return rows.length > max ? undefined : new Set(rows.map(([id]) => id));
     },
     /** The records of those that sign, newest first, by project; without projects that have none. */
     async records(projectIds: readonly number[]) {

@@ -208,7 +208,11 @@ export function schedulerWorld(
       },
     },
     secrets: { resolve: () => Promise.reject(new Error('no timer here has secrets')) },
-    signing: { known: () => [], read: () => Promise.resolve([]) },
+    signing: {
+      known: () => [],
+      read: () => Promise.resolve([]),
+      refresh: () => Promise.resolve(),
+    },
     transport: {
       deliver: (job) =>
         new Promise((finish) => {
