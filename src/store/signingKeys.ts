@@ -109,8 +109,8 @@ WHERE k.project_id = ANY ($1::bigint[]) AND k.scheme = 'v1a' AND ${isLive}
 ORDER BY k.project_id, ${newestFirst}`,
 };
 
-/** Two that take the same slot at once: the second looks again. */
-const triesMax = signingKeysMax;
+/** Two that take the same slot at once: the second looks again, the last time when all are taken. */
+const triesMax = signingKeysMax + 1;
 const uniqueViolation = '23505';
 
 /** Signing keys of projects. Without a box none can be made, only listed and deleted. */

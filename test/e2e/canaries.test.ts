@@ -109,6 +109,16 @@ void test('what callers keep secret is in no log, no metric, no error and no dum
   const oldKey = (JSON.parse(made.text) as { id: string }).id;
   const next = await call(`/signing-keys/${oldKey}/rotate`, {});
   signing.push((JSON.parse(next.text) as { secret: string }).secret);
+  let probes = 0;
+  await eventually('all keys sign', async () => {
+    const path = `/probe/${++probes}`;
+    const probe = { url: receiver.url + path, append_id: false };
+    assert.equal((await call('/timers', probe)).status, 201);
+    const { headers } = await eventually('it arrives', () =>
+      receiver.arrivals.find((each) => each.path === path),
+    );
+    return String(headers['webhook-signature']).split(' ').length === 4;
+  });
   const urls = ['works', 'fails'].map(
     (path) => `${receiver.url}/${path}/{{secret:named}}?q=${canary('query')}`,
   );
@@ -137,7 +147,7 @@ void test('what callers keep secret is in no log, no metric, no error and no dum
   }
   await eventually('all have ended', async () => {
     const [row] = await sql<[number]>(database.database, 'SELECT count(*) FROM belfry.history');
-    return row?.[0] === urls.length;
+    return row?.[0] === urls.length + probes;
   });
   const keyList = call('/signing-keys');
   const metrics = await call('/metrics');
@@ -145,7 +155,7 @@ void test('what callers keep secret is in no log, no metric, no error and no dum
   belfry.signal('SIGTERM');
   await belfry.exited;
 
-  const [arrival] = receiver.arrivals;
+  const arrival = receiver.arrivals.find(({ path }) => path.startsWith('/works'));
   assert.equal(arrival?.body, canary('body'), 'it was sent');
   assert.equal(arrival.headers.authorization, `Bearer ${canary('secretheader')}`);
   assert.equal(arrival.headers['x-named'], `v=${canary('named')}`);

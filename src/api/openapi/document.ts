@@ -72,7 +72,7 @@ export function openApiDocument(routes: readonly DocumentedRoute[]) {
       { name: 'timers', description: 'Calls to come, under way, and made.' },
       { name: 'tokens', description: 'Who may ask, and for which project.' },
       { name: 'secrets', description: 'Values that timers use and nobody is shown.' },
-      { name: 'signing keys', description: 'By which receivers know that a call is from here.' },
+      { name: 'signatures', description: 'By which receivers know that a call is from here.' },
       { name: 'operations', description: 'For operators, their probes and their monitoring.' },
       { name: 'reference', description: 'This description.' },
     ],

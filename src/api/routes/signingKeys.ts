@@ -81,7 +81,7 @@ export function signingKeyRoutes(server: FastifyInstance, keys: SigningKeyServic
       preValidation: optionalBody,
       ...described({
         operationId: 'createSigningKey',
-        tag: 'signing keys',
+        tag: 'signatures',
         scope: 'admin',
         summary: 'Make a key that signs the deliveries of the project',
         description:
@@ -108,7 +108,7 @@ export function signingKeyRoutes(server: FastifyInstance, keys: SigningKeyServic
     '/signing-keys',
     described({
       operationId: 'listSigningKeys',
-      tag: 'signing keys',
+      tag: 'signatures',
       scope: 'admin',
       summary: 'List the keys that sign the deliveries of the project',
       description: 'Their secrets are never shown.',
@@ -126,7 +126,7 @@ export function signingKeyRoutes(server: FastifyInstance, keys: SigningKeyServic
       preValidation: optionalBody,
       ...described({
         operationId: 'rotateSigningKey',
-        tag: 'signing keys',
+        tag: 'signatures',
         scope: 'admin',
         summary: 'Make another signing key in place of one',
         description:
@@ -172,7 +172,7 @@ export function signingKeyRoutes(server: FastifyInstance, keys: SigningKeyServic
     '/signing-keys/:id',
     described({
       operationId: 'deleteSigningKey',
-      tag: 'signing keys',
+      tag: 'signatures',
       scope: 'admin',
       summary: 'Delete a signing key',
       description: 'Within a second it signs no more; without any, deliveries go out unsigned.',
@@ -194,7 +194,7 @@ export function signingKeyRoutes(server: FastifyInstance, keys: SigningKeyServic
     '/.well-known/belfry/:project/signing-keys',
     described({
       operationId: 'getPublishedKeys',
-      tag: 'signing keys',
+      tag: 'signatures',
       scope: null,
       summary: 'The public keys that receivers verify deliveries of a project with',
       description: 'Of `v1a`; at most about a second old. For anybody.',
