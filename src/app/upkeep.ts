@@ -39,8 +39,8 @@ export function upkeep(services: {
           // Within a second of a pause no process starts anything of the project.
           { name: 'lanes', everyMs: 250, run: lanes.refresh },
           { name: 'lane-work', everyMs: 50, run: lanes.work },
-          // Before attempts would ask themselves.
-          { name: 'signing-keys', everyMs: 350, run: signing.refresh },
+          // What is 0.9 s old attempts have to wait for.
+          { name: 'signing-keys', everyMs: 600, run: signing.refresh },
         ]),
   ];
 }
