@@ -27,7 +27,9 @@ import { createRetention } from './scheduler/retention.ts';
 import { createScheduler } from './scheduler/scheduler.ts';
 import { createSecretRequests } from './scheduler/secretRequests.ts';
 import { createSecretRotator } from './scheduler/secretRotator.ts';
+import { createPublishedKeys } from './scheduler/publishedKeys.ts';
 import { createSecretValues } from './scheduler/secretValues.ts';
+import { createSigningKeys } from './scheduler/signingKeys.ts';
 import { createTimerChanges } from './scheduler/timerChanges.ts';
 import { createTlsIdentities } from './scheduler/tlsIdentities.ts';
 import { createAuditLog } from './store/auditLog.ts';
@@ -113,7 +115,7 @@ async function start(
   const isOpen = await checkProtection(config, () => isInitialised(database));
   await ensurePartitions(database, config.retention);
   const secrets = await openSecrets({ ...config, ...store, database, listDatabase, log });
-  const { box } = secrets;
+  const { box, signingKeys } = secrets;
 
   const clock = machineClock;
   const databaseClock = createDatabaseClock(clock);
@@ -151,6 +153,7 @@ async function start(
   const wakeUps = createWakeUps(database);
   const idempotencyKeys = createIdempotencyKeyStore(database);
   const secretValues = createSecretValues({ store: secrets, clock });
+  const signing = createSigningKeys({ store: signingKeys, box, clock });
   const metrics = createMetrics(() => scheduler.held());
   const guard = createAddressGuard({ ...config.delivery, appDomain: config.appDomain });
   const lease = createLease({
@@ -198,6 +201,7 @@ async function start(
       values: secretValues,
       identities: createTlsIdentities(destinationStores.book),
     }),
+    signing,
     transport: deliverer,
     lease,
     clock,
@@ -303,6 +307,7 @@ async function start(
       forgetLanes: () => laneStores.destinations.forget().then(() => laneStores.breakers.forget()),
       lanes: runsScheduler ? { ...waiting, refresh: notices.refreshLanes } : undefined,
       destinations: runsScheduler ? book : undefined,
+      signing,
     }),
     leases: createChoreLeaseStore(database),
     leaseTtlMs: statementTimeoutMs + choreLeaseMarginMs,
@@ -351,6 +356,7 @@ async function start(
       rules: { ...config.delivery, canKeepSecrets: box !== undefined, nowMs },
     }),
     breakers: breakerService(laneStores.breakers, runsScheduler ? waiting.refresh : undefined),
+    signingKeys: { ...signingKeys, ...createPublishedKeys({ store: signingKeys, clock }) },
     rateKeeper: limits.allowances,
     limits: { ...limitStores.limits, usage: limits.usage },
     timers: {

@@ -19,6 +19,7 @@ import { namedTimerRoutes, type NamedTimerService } from './routes/namedTimers.t
 import { projectStateRoutes, type ProjectStateService } from './routes/projectStates.ts';
 import { referenceRoutes } from './routes/reference.ts';
 import { secretRoutes, type SecretService } from './routes/secrets.ts';
+import { signingKeyRoutes, type SigningKeyService } from './routes/signingKeys.ts';
 import { tokenRoutes, type TokenService } from './routes/tokens.ts';
 import { timerRoutes, type TimerService } from './routes/timers.ts';
 
@@ -41,6 +42,7 @@ export function createServer(options: {
   secrets: SecretService['secrets'];
   destinations: Omit<DestinationService, 'secrets'>;
   breakers: BreakerService;
+  signingKeys: SigningKeyService;
   limits: LimitService;
   operations: Operations;
   authenticator: Authenticator;
@@ -141,6 +143,7 @@ export function createServer(options: {
   secretRoutes(server, { secrets: options.secrets, audit: tokens.audit });
   destinationRoutes(server, { ...options.destinations, secrets: timers.secrets });
   breakerRoutes(server, options.breakers);
+  signingKeyRoutes(server, options.signingKeys);
   limitRoutes(server, options.limits, options.rateKeeper);
   auditRoutes(server, tokens);
   operationRoutes(server, operations);

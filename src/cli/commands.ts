@@ -19,6 +19,12 @@ import {
 import { deleteSecret, listSecrets, rotateSecrets, setSecret } from './access/secrets.ts';
 import { setLimits, showLimits, showUsage, unsetLimits } from './access/limits.ts';
 import {
+  createSigningKey,
+  deleteSigningKey,
+  listSigningKeys,
+  rotateSigningKey,
+} from './access/signingKeys.ts';
+import {
   createToken,
   listTokens,
   revokeToken,
@@ -158,6 +164,10 @@ export const commands: readonly Command[] = [
   listSecrets,
   deleteSecret,
   rotateSecrets,
+  createSigningKey,
+  listSigningKeys,
+  rotateSigningKey,
+  deleteSigningKey,
   setTokenRate,
   showLimits,
   setLimits,

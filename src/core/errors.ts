@@ -33,6 +33,7 @@ export const errorCatalogue = {
     title: 'No open breaker of that destination',
     retryable: false,
   },
+  signing_key_not_found: { status: 404, title: 'No such signing key', retryable: false },
   project_not_found: { status: 404, title: 'No such project', retryable: false },
   route_not_found: { status: 404, title: 'No such route', retryable: false },
   too_late: { status: 409, title: 'Too late to change this timer', retryable: false },

@@ -13,13 +13,14 @@ import type { TimerId } from '../core/ids.ts';
 import { redactSample, secretTexts } from '../core/redaction.ts';
 import type { RetryPolicy } from '../core/retryPolicy.ts';
 import { loggedUrl } from '../core/target.ts';
-import type { ClaimedTimer, SentRequest } from '../core/timer.ts';
+import type { ClaimedTimer } from '../core/timer.ts';
 import type { Logger } from '../telemetry/log.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
-import type { Transport } from '../transport/transport.ts';
+import type { PreparedRequest, Transport } from '../transport/transport.ts';
 import type { Breaker } from './breaker.ts';
 import type { Admission, Holding, Holdings } from './holdings.ts';
 import { isSent, type SecretRequests } from './secretRequests.ts';
+import type { SigningKeys } from './signingKeys.ts';
 
 type Fence = Pick<ClaimedTimer, 'id' | 'owner' | 'claim'>;
 
@@ -54,6 +55,7 @@ export function createAttempts(options: {
   secrets: SecretRequests;
   /** None: nothing is set. */
   book?: Pick<DestinationBook, 'settingsOfUrl'>;
+  signing: SigningKeys;
   transport: Transport;
   holdings: Holdings;
   retryDefaults: RetryPolicy;
@@ -74,8 +76,8 @@ export function createAttempts(options: {
   /** An outcome is recorded; the timer comes back in so many milliseconds, Infinity for never. */
   onRecorded: (retryInMs: number) => void;
 }): Attempts {
-  const { store, recorder, secrets, transport, holdings, retryDefaults, log, metrics } = options;
-  const { book = emptyBook } = options;
+  const { store, recorder, secrets, signing, transport, holdings } = options;
+  const { retryDefaults, log, metrics, book = emptyBook } = options;
   const {
     random = Math.random,
     mayStart,
@@ -183,9 +185,7 @@ export function createAttempts(options: {
       dueAtMs: timer.nextAtMs,
       expiresAtMs: timer.expiresAtMs,
       mayStart: () => mayStart(holding),
-      ...(timer.lostInRow > 0 || timer.bodyDeferred || !isWhole
-        ? { prepare: () => prepare(timer, tellSecrets) }
-        : {}),
+      prepare: () => prepareAtOnce(timer) ?? prepare(timer, tellSecrets),
       onStart: () => {
         holding.phase = 'started';
       },
@@ -195,23 +195,37 @@ export function createAttempts(options: {
     await settle(holding, withoutSecrets(outcome, sent));
   }
 
+  /** Where nothing is left to do and the keys are known, as of most attempts. Costs no promise. */
+  function prepareAtOnce(timer: ClaimedTimer): PreparedRequest | undefined {
+    const { request } = timer;
+    if (timer.lostInRow > 0 || timer.bodyDeferred || !isSent(request)) return undefined;
+    if (book.settingsOfUrl(timer.projectId, request.url) !== undefined) return undefined;
+    const signingKeys = signing.known(timer.projectId);
+    return signingKeys && { request, signingKeys };
+  }
+
   /**
    * Makes the start of a suspicious timer durable, fetches a body that was left behind, and puts in
-   * what the destination adds and the secrets: last, so that they are as fresh as can be.
+   * what the destination adds, the secrets and the keys that sign: last, so that they are as fresh as can be.
    */
   async function prepare(
     timer: ClaimedTimer,
     tellSecrets: (secrets: readonly string[]) => void,
-  ): Promise<SentRequest | AttemptErrorCode | undefined> {
+  ): Promise<PreparedRequest | AttemptErrorCode | undefined> {
     if (timer.lostInRow > 0 && !(await store.markStart(timer))) return undefined;
     const body = timer.bodyDeferred ? await store.fetchBody(timer) : timer.request.body;
     if (body === undefined) return undefined;
     const settings = book.settingsOfUrl(timer.projectId, timer.request.url);
-    if (settings === undefined && isSent(timer.request)) return { ...timer.request, body };
-    const resolved = await secrets.resolve(timer, settings);
+    const [resolved, signingKeys] = await Promise.all([
+      settings === undefined && isSent(timer.request)
+        ? { request: timer.request, secrets: [] }
+        : secrets.resolve(timer, settings),
+      signing.read(timer.projectId),
+    ]);
     if (typeof resolved === 'string') return resolved;
+    if (signingKeys === 'secret_unreadable') return signingKeys;
     tellSecrets(resolved.secrets);
-    return { ...resolved.request, body };
+    return { request: { ...resolved.request, body }, signingKeys };
   }
 
   function settle(holding: Holding, outcome: Outcome): Promise<void> {

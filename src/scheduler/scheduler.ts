@@ -21,6 +21,7 @@ import { createParking, type Parked } from './parking.ts';
 import { createPlaces, noDestinations, noLanes } from './places.ts';
 import type { PullingScheduler } from './pulls.ts';
 import type { SecretRequests } from './secretRequests.ts';
+import type { SigningKeys } from './signingKeys.ts';
 
 type Fence = Pick<ClaimedTimer, 'id' | 'owner' | 'claim'>;
 
@@ -97,6 +98,7 @@ export function createScheduler(options: {
   secrets: SecretRequests;
   /** None: nothing is set. */
   book?: Pick<DestinationBook, 'settingsOfUrl'>;
+  signing: SigningKeys;
   transport: Transport;
   lease: Lease;
   /** None: all timers may start. */

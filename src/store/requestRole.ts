@@ -16,6 +16,8 @@ const readable: Readonly<Record<string, readonly string[] | null>> = {
   processes: ['id', 'expires_at'],
   projects: null,
   secrets: null,
+  // But for the secret.
+  signing_keys: ['project_id', 'id', 'scheme', 'public_text', 'created_at', 'retires_at'],
   timer_labels: null,
   timers: null,
   // But for the hash.

@@ -110,6 +110,34 @@ void test('projects are made and tokens given, listed, rotated and revoked', asy
   assert.ok(states.includes(true));
 });
 
+void test('signing keys are made, shown once, listed without secrets, rotated and deleted', async () => {
+  const [v1] = await json(['signing-keys', 'create']);
+  assert.match(String(v1?.['secret']), /^whsec_/);
+  const [v1a] = await json(['signing-keys', 'create', '--scheme', 'v1a']);
+  assert.match(String(v1a?.['public_key']), /^whpk_/);
+  const own = `whsec_${Buffer.alloc(24, 'own').toString('base64')}`;
+  const given = await runWithInput(['signing-keys', 'create', '--own-secret'], `${own}\n`);
+  assert.equal(given.code, 0, given.stderr);
+  assert.match(given.stdout, new RegExp(own));
+  const empty = await runWithInput(['signing-keys', 'create', '--own-secret'], '');
+  assert.equal(empty.code, 2);
+  const wrong = await runWithInput(['signing-keys', 'create', '--own-secret'], 'whsec_canary');
+  assert.equal(wrong.code, 1);
+  assert.match(wrong.stderr, /^belfry: validation_failed: secret must be whsec_/m);
+  assert.doesNotMatch(wrong.stderr, /canary/);
+
+  const rotated = await run(['signing-keys', 'rotate', String(v1?.['id']), '--overlap', '1h']);
+  assert.equal(rotated.code, 0, rotated.stderr);
+  const listed = await json(['signing-keys', 'list']);
+  assert.equal(listed.length, 4);
+  assert.doesNotMatch(JSON.stringify(listed), /whsec_/);
+  assert.equal(listed.filter(({ retires_at }) => retires_at !== null).length, 1);
+  for (const { id } of listed) await json(['signing-keys', 'delete', String(id)]);
+  const again = await run(['signing-keys', 'delete', String(v1?.['id'])]);
+  assert.equal(again.code, 1);
+  assert.match(again.stderr, /^belfry: signing_key_not_found/m);
+});
+
 void test('secrets are set from the standard input, listed without values, deleted and rotated', async () => {
   const value = 'k3y of a test';
   const set = await runWithInput(['secrets', 'set', 'stripe-key'], `${value}\n`);

@@ -60,13 +60,22 @@ async function projectWithTimer(name: string) {
   const only = await call(admin.token, 'PUT', `/destinations/${name}.example.com`, {});
   assert.equal(only.status, 201, only.text);
   await openBreaker(db, Number(project), `https://${name}.example.com`);
+  const signing = await call(admin.token, 'POST', '/signing-keys');
+  assert.equal(signing.status, 201, signing.text);
   const timer = await call(admin.token, 'PUT', `/timers/by-key/${name}`, {
     url: `http://127.0.0.1:9/${secret}`,
     hours: 1,
     labels: [secret],
   });
   assert.equal(timer.status, 201, timer.text);
-  return { project: Number(project), admin, timer: Number(timer.body['id']), key: name };
+  const signingKey = String(signing.body['id']);
+  return {
+    project: Number(project),
+    admin,
+    timer: Number(timer.body['id']),
+    key: name,
+    signingKey,
+  };
 }
 
 const one = await projectWithTimer('one');
@@ -75,8 +84,10 @@ const two = await projectWithTimer('two');
 function pathOf(template: string, of: typeof one): string {
   const isToken = template.startsWith('/tokens');
   const isProject = template.startsWith('/projects');
+  const isSigningKey = template.startsWith('/signing-keys');
+  const numbered = String(isProject ? of.project : of.timer);
   return template
-    .replace('{id}', isToken ? of.admin.id : String(isProject ? of.project : of.timer))
+    .replace('{id}', isToken ? of.admin.id : isSigningKey ? of.signingKey : numbered)
     .replace('{key}', of.key)
     .replace('{name}', 'mine')
     .replace('{destination}', encodeURIComponent(`https://${of.key}.example.com`))
@@ -110,7 +121,8 @@ async function everything(): Promise<unknown> {
        (SELECT jsonb_agg(to_jsonb(p) ORDER BY id) FROM belfry.projects p)::text,
        (SELECT jsonb_agg(l ORDER BY id) FROM belfry.lanes l)::text,
        (SELECT jsonb_agg(d ORDER BY id) FROM belfry.destinations d)::text,
-       (SELECT jsonb_agg(s ORDER BY project_id, name) FROM belfry.secrets s)::text`,
+       (SELECT jsonb_agg(s ORDER BY project_id, name) FROM belfry.secrets s)::text,
+       (SELECT jsonb_agg(k ORDER BY project_id, id) FROM belfry.signing_keys k)::text`,
   );
 }
 
@@ -193,7 +205,7 @@ test('what is of another project is as if it were not there', async () => {
         bodies[operationId],
       );
       assert.equal(answer.status, 404, `${operationId}: ${answer.text}`);
-      const none = template.startsWith('/tokens') ? '0000000000000000' : '999999';
+      const none = /^\/(tokens|signing)/.test(template) ? '0000000000000000' : '999999';
       const missing = await call(
         two.admin.token,
         method,

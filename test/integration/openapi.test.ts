@@ -9,6 +9,7 @@ import { openBreaker } from '../support/openBreaker.ts';
 import { callDestinations } from '../support/destinationCalls.ts';
 import { contractFrom, contractOf, createAjv } from '../support/openapi.ts';
 import { startReceiver } from '../support/receiver.ts';
+import { askSigningKeys } from '../support/signingKeyCalls.ts';
 import {
   scopesWithout,
   securedOperations,
@@ -295,6 +296,7 @@ test('every documented status of every route is given by the real service, and n
   await call('DELETE', '/secrets/a');
   await call('DELETE', '/secrets/a');
   await raw(`GET /secrets HTTP/1.1\r\n${noChunk}`);
+  const signing = await askSigningKeys({ call, raw, large, noChunk });
   await call('POST', '/projects', { name: 'another' });
   await call('POST', '/projects', { name: 'another' });
   await call('POST', '/projects', {});
@@ -405,6 +407,7 @@ test('every documented status of every route is given by the real service, and n
     await call('DELETE', '/secrets/a');
     await call('POST', '/secrets/rotate');
     await call('PUT', '/destinations/a', {});
+    await signing.askAll();
     for (const operation of secured) seen.add(await pairFor(operation, newToken().text));
     await call('GET', '/ready');
   } finally {

@@ -31,6 +31,8 @@ async function seed(database: Database): Promise<void> {
        b AS (INSERT INTO belfry.destination_books (project_id, revision) VALUES ($1, 0)),
        q AS (INSERT INTO belfry.quota_ledgers (project_id) VALUES ($1)),
        s AS (INSERT INTO belfry.secrets (project_id, name, box) VALUES ($1, 's', '1.k.x')),
+       g AS (INSERT INTO belfry.signing_keys (project_id, id, slot, scheme, box)
+         VALUES ($1, 'g', 1, 'v1', '1.k.x')),
        u AS (INSERT INTO belfry.audit_log (project_id, actor_kind, actor_id, actor_name, address,
            action, target, detail) VALUES ($1, 'open', '', '', '', 'x', '', '{}'))
        INSERT INTO belfry.tokens (id, project_id, name, secret_hash, scopes)

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { verifyWebhook } from '../../packages/client/src/index.ts';
 import { startTestApp, type TestApp } from '../support/app.ts';
 import { createAuthority } from '../support/certificates.ts';
 import { createTestDatabase, sql, type TestDatabase } from '../support/database.ts';
@@ -54,6 +55,8 @@ async function keysInUse(database: TestDatabase): Promise<Record<string, number>
        UNION ALL
        SELECT split_part(tls, '.', 2) FROM belfry.destinations WHERE tls IS NOT NULL
        UNION ALL
+       SELECT split_part(box, '.', 2) FROM belfry.signing_keys
+       UNION ALL
        SELECT coalesce(split_part(h.value ->> 'sealed', '.', 2), 'plain')
        FROM (SELECT headers FROM belfry.timers UNION ALL SELECT headers FROM belfry.history
          UNION ALL SELECT headers FROM belfry.destinations) AS t,
@@ -69,6 +72,7 @@ test('a rotation puts everything under the first key, and the old one can go', a
   const url = `${receiver.url}/x`;
   const headers = { authorization: secret, 'x-plain': 'x' };
   const ids: number[] = [];
+  let signingSecret = '';
   {
     await using app = await start(database, secretKeysText('old'));
     await send(app, 'PUT', '/secrets/a', { value: secret });
@@ -83,6 +87,8 @@ test('a rotation puts everything under the first key, and the old one can go', a
       const { status, text } = await send(app, 'PUT', `/destinations/${pattern}`, settings);
       assert.equal(status, 201, text);
     }
+    const signing = await send(app, 'POST', '/signing-keys');
+    signingSecret = String(signing.body['secret']);
     for (let index = 0; index < 5; index++) ids.push(await create(app, { url, headers, hours: 1 }));
     const done = await create(app, { url, headers });
     await receiver.arrived(1);
@@ -103,7 +109,7 @@ test('a rotation puts everything under the first key, and the old one can go', a
      FROM generate_series(1000001, 1002500) AS n`,
     [url, JSON.stringify({ cookie: secret })],
   );
-  assert.deepEqual(await keysInUse(database), { old: 12, plain: 2_500 });
+  assert.deepEqual(await keysInUse(database), { old: 13, plain: 2_500 });
 
   const refused = start(database, secretKeysText('new'));
   await assert.rejects(refused, /encrypted under old, which SECRET_KEYS has not/);
@@ -111,12 +117,12 @@ test('a rotation puts everything under the first key, and the old one can go', a
     await using app = await start(database, secretKeysText('new', 'old'));
     const result = await rotate(app);
     assert.partialDeepStrictEqual(result, {
-      changed: 2_511,
+      changed: 2_512,
       left: 0,
       key_id: 'new',
       retired_key_ids: ['old'],
     });
-    assert.deepEqual(await keysInUse(database), { new: 2_512 });
+    assert.deepEqual(await keysInUse(database), { new: 2_513 });
     const again = await rotate(app);
     assert.partialDeepStrictEqual(again, { changed: 0, left: 0, retired_key_ids: [] });
     assert.ok(again.examined >= 2_510);
@@ -128,9 +134,10 @@ test('a rotation puts everything under the first key, and the old one can go', a
   for (const id of ids.slice(0, 5)) await send(app, 'POST', `/timers/${id}/fire`);
   await send(app, 'POST', `/timers/${ids[5]}/retry`);
   const arrivals = (await receiver.arrived(before + 6)).slice(before);
-  for (const { headers: sent } of arrivals) {
+  for (const { headers: sent, body } of arrivals) {
     assert.equal(sent.authorization, secret);
     assert.equal(sent.cookie, secret, 'of the destination');
+    await verifyWebhook(signingSecret, sent, body);
   }
   const used = await create(app, { url, headers: { 'x-plain': '{{secret:a}}' } });
   await receiver.arrived(before + 7);

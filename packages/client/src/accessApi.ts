@@ -14,6 +14,7 @@ import type {
   Token,
   Usage,
 } from './responses.ts';
+import { createSigningKeysApi, type SigningKeysApi } from './signingKeysApi.ts';
 import type { Call, CallOptions, Sender } from './sender.ts';
 
 export interface NewToken {
@@ -71,6 +72,7 @@ export interface AccessApi {
   readonly tokens: TokensApi;
   readonly projects: ProjectsApi;
   readonly secrets: SecretsApi;
+  readonly signingKeys: SigningKeysApi;
   readonly limits: LimitsApi;
   readonly destinations: DestinationsApi;
   readonly breakers: BreakersApi;
@@ -133,6 +135,7 @@ export function createAccessApi(sender: Sender): AccessApi {
     projects: createProjectsApi(sender),
     destinations: createDestinationsApi(sender),
     breakers: createBreakersApi(sender),
+    signingKeys: createSigningKeysApi(sender),
     secrets: {
       set: (name, value, options) =>
         ask(

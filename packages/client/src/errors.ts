@@ -14,6 +14,7 @@ export type ErrorCode =
   | 'secret_not_found'
   | 'destination_not_found'
   | 'breaker_not_found'
+  | 'signing_key_not_found'
   | 'project_not_found'
   | 'route_not_found'
   | 'too_late'

@@ -299,6 +299,35 @@ export interface Secret {
   readonly updated_at: string;
 }
 
+/** By what is signed: HMAC-SHA256 with a shared secret, or Ed25519 with a published key. */
+export type SignatureScheme = 'v1' | 'v1a';
+
+/** A key that signs the deliveries of the project, without its secret. Instants are RFC 3339. */
+export interface SigningKey {
+  /** Not secret. */
+  readonly id: string;
+  readonly scheme: SignatureScheme;
+  /** `whpk_…` of v1a: what receivers verify with; null of v1. */
+  readonly public_key: string | null;
+  readonly created_at: string;
+  /** When it stops signing; null: it does not. */
+  readonly retires_at: string | null;
+}
+
+/** A signing key that has just been made. */
+export interface IssuedSigningKey extends SigningKey {
+  /** `whsec_…` of v1, this once: what receivers verify with; null of v1a. */
+  readonly secret: string | null;
+}
+
+/** A key of v1a, as anybody may know it. */
+export interface PublishedKey {
+  readonly id: string;
+  /** `whpk_…`. */
+  readonly public_key: string;
+  readonly retires_at: string | null;
+}
+
 /** One step of a rotation, or all of them. */
 export interface SecretRotation {
   readonly done: boolean;

@@ -73,6 +73,7 @@ export function openApiDocument(routes: readonly DocumentedRoute[]) {
       { name: 'tokens', description: 'Who may ask, and for which project.' },
       { name: 'secrets', description: 'Values that timers use and nobody is shown.' },
       { name: 'destinations', description: 'What holds for the hosts that timers call.' },
+      { name: 'signatures', description: 'By which receivers know that a call is from here.' },
       { name: 'operations', description: 'For operators, their probes and their monitoring.' },
       { name: 'reference', description: 'This description.' },
     ],
