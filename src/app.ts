@@ -1,15 +1,16 @@
 import { openDatabases } from './app/databases.ts';
+import { openAuthenticator } from './app/authenticator.ts';
 import { breakerService } from './app/breakers.ts';
 import { createDelivery } from './app/delivery.ts';
 import { destinationService } from './app/destinations.ts';
 import { listenForNotices } from './app/notices.ts';
 import { operations } from './app/operations.ts';
+import { projectStates } from './app/projectStates.ts';
 import { checkProtection } from './app/protection.ts';
 import { toldTo } from './app/refusals.ts';
 import { unwind, type Undo } from './app/unwind.ts';
 import { upkeep } from './app/upkeep.ts';
 import { createWaiting } from './app/waiting.ts';
-import { createAuthenticator } from './api/authenticator.ts';
 import { createServer } from './api/server.ts';
 import type { Config } from './config.ts';
 import { createBulkTokens } from './core/bulkToken.ts';
@@ -125,14 +126,11 @@ async function start(
   };
   const tokens = createTokenStore(database);
   const limitStores = createLimitStores(database, listDatabase);
-  const { auth, isLoopback } = config.api;
-  const authenticator = createAuthenticator({
-    mode: auth === 'auto' && !isLoopback ? 'on' : auth,
-    store: {
-      prove: tokens.prove,
-      isInitialised: () => isInitialised(database),
-      limits: limitStores.limits.read,
-    },
+  const authenticator = openAuthenticator({
+    config: config.api,
+    tokens,
+    isInitialised: () => isInitialised(database),
+    limits: limitStores.limits.read,
     clock,
   });
   const limits = createLimits({
@@ -279,11 +277,6 @@ async function start(
   undo.push(() => notices.stop());
   const audit = createAuditLog(database);
   const projects = createProjectStore(database);
-  const stateChanged = async (id: number) => {
-    wakeUps.tellLanes(id);
-    if (runsScheduler) await notices.refreshLanes();
-    return projects.read(id);
-  };
   const retention = createRetention({
     store: createRetentionStore(database),
     retention: config.retention,
@@ -341,11 +334,10 @@ async function start(
     authenticator,
     tokens: {
       projects,
-      projectStates: {
-        read: projects.read,
-        pause: async (id, actor) => (await projects.pause(id, actor), stateChanged(id)),
-        resume: async (id, actor) => (await projects.resume(id, actor), stateChanged(id)),
-      },
+      projectStates: projectStates(projects, async (id) => {
+        wakeUps.tellLanes(id);
+        if (runsScheduler) await notices.refreshLanes();
+      }),
       tokens,
       audit,
     },

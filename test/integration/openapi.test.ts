@@ -311,16 +311,8 @@ test('every documented status of every route is given by the real service, and n
     await call('POST', `/projects/2/${action}`, large);
     await raw(`POST /projects/2/${action} HTTP/1.1\r\n${noChunk}`);
   }
-  await callDestinations({ call, raw, large, noChunk });
   await openBreaker(db, 1, 'https://api.example.com');
-  const reset = `/breakers/${encodeURIComponent('https://api.example.com')}/reset`;
-  await call('GET', '/breakers');
-  await call('POST', reset);
-  await call('POST', reset);
-  await call('POST', reset, large);
-  await call('POST', reset, { x: 1 });
-  await call('POST', reset, '{');
-  await raw(`GET /breakers HTTP/1.1\r\n${noChunk}`);
+  await callDestinations({ call, raw, large, noChunk });
   await call('GET', '/projects/2/limits');
   await call('GET', '/projects/x/limits');
   await call('PATCH', '/projects/2/limits', { rate: { requests: 100, per: 60 }, live_timers: 9 });

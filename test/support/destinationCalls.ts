@@ -35,4 +35,13 @@ export async function callDestinations(by: {
   await call('DELETE', hosts, '{');
   await call('DELETE', hosts);
   await call('DELETE', hosts);
+  // One is open, as the caller has seen to.
+  const reset = `/breakers/${encodeURIComponent('https://api.example.com')}/reset`;
+  await call('GET', '/breakers');
+  await call('POST', reset);
+  await call('POST', reset);
+  await call('POST', reset, large);
+  await call('POST', reset, { x: 1 });
+  await call('POST', reset, '{');
+  await raw(`GET /breakers HTTP/1.1\r\n${noChunk}`);
 }
