@@ -11,20 +11,11 @@ export interface Visit {
   readonly html: string;
   /** What it complained of, among it requests that a policy refused or that found nobody. */
   readonly complaints: readonly string[];
-  /** Hosts that requests were made to, those of the browser itself left out. */
+  /** Hosts that the page made requests to; what the browser asks for itself bears no page's site. */
   readonly hosts: readonly string[];
 }
 
 const names = ['chromium', 'chromium-browser', 'google-chrome', 'google-chrome-stable'];
-/** Chromium asks these whatever page it shows. */
-const ownHosts = new Set([
-  'clients2.google.com',
-  'www.google.com',
-  'update.googleapis.com',
-  'accounts.google.com',
-  'redirector.gvt1.com',
-]);
-
 /** Chromium, installed where that is needed and possible; undefined when there is none. */
 export function findChromium(): string | undefined {
   return findOrInstall(names, 'chromium');
@@ -54,13 +45,17 @@ export async function visit(chromium: string, url: string): Promise<Visit> {
       ],
       { timeout: 120_000, maxBuffer: 64 * 1024 * 1024 },
     );
-    const asked = [
-      ...(await readFile(netLog, 'utf8')).matchAll(/"url":"(?:https?|wss?):\/\/([^/:"]+)/g),
-    ];
+    const { protocol, hostname } = new URL(url);
+    const asked = (await readFile(netLog, 'utf8')).matchAll(
+      /"network_isolation_key":"([^ "]+) [^\n]*?"url":"(?:https?|wss?):\/\/([^/:"]+)/g,
+    );
+    const hosts = [...asked].flatMap(([, site, host = '']) =>
+      site === `${protocol}//${hostname}` ? [host] : [],
+    );
     return {
       html: stdout,
       complaints: stderr.split('\n').filter((line) => line.includes(':CONSOLE:')),
-      hosts: [...new Set(asked.map(([, host = '']) => host))].filter((host) => !ownHosts.has(host)),
+      hosts: [...new Set(hosts)],
     };
   } finally {
     await rm(dir, { recursive: true, force: true, maxRetries: 5 });
