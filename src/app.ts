@@ -154,7 +154,10 @@ async function start(options: {
   const wakeUps = createWakeUps(database);
   const idempotencyKeys = createIdempotencyKeyStore(database);
   const secretValues = createSecretValues({ store: secrets, clock });
-  const metrics = createMetrics(() => scheduler.held());
+  const metrics = createMetrics(
+    () => scheduler.held(),
+    () => waiting.laneCounts(),
+  );
   const guard = createAddressGuard({ ...config.delivery, appDomain: config.appDomain });
   const lease = createLease({
     store: createProcessStore(heartbeats),

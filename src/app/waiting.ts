@@ -12,7 +12,7 @@ import type { Logger } from '../telemetry/log.ts';
 export function createWaiting(options: {
   stores: {
     readonly projects: LaneStore;
-    readonly destinations: Omit<DestinationLaneStore, 'releaseExpired'>;
+    readonly destinations: DestinationLaneStore;
     /** Processes that fire timers, in the order of ids. */
     readonly living: () => Promise<readonly number[]>;
   };
@@ -29,7 +29,6 @@ export function createWaiting(options: {
   onReleased: (nextAtMs: number) => void;
 }) {
   const { stores, deliverer, scheduler } = options;
-  const { releaseExpired } = stores.projects;
   const projects = createLanes({
     ...options,
     store: stores.projects,
@@ -37,7 +36,7 @@ export function createWaiting(options: {
   });
   const lanes = createDestinationLanes({
     ...options,
-    store: { ...stores.destinations, releaseExpired },
+    store: stores.destinations,
     onLimited: () => (scheduler().holdUp(), pulls.kick()),
   });
   const admissions = createAdmissions({
@@ -67,5 +66,10 @@ export function createWaiting(options: {
     refresh: () => Promise.all([projects.refresh(), lanes.refresh()]),
     work: projects.work,
     countProcesses: admissions.refresh,
+    laneCounts() {
+      const all = lanes.all();
+      const closed = all.filter(lanes.isClosedAt).length;
+      return { limited: all.length - closed, closed };
+    },
   };
 }

@@ -25,7 +25,12 @@ export interface DestinationSettings {
 export interface DestinationBook {
   /** Those that hold for an origin of a project; undefined where none do. */
   settingsOf(projectId: number, origin: string): DestinationSettings | undefined;
+  /** The same for a URL, which is not looked at where its project has set nothing. */
+  settingsOfUrl(projectId: number, url: string): DestinationSettings | undefined;
 }
 
 /** For those who set nothing. */
-export const emptyBook: DestinationBook = { settingsOf: () => undefined };
+export const emptyBook: DestinationBook = {
+  settingsOf: () => undefined,
+  settingsOfUrl: () => undefined,
+};

@@ -138,13 +138,13 @@ export function createAdmissions(options: {
   return {
     admit({ projectId, expiresAtMs, request }) {
       if (book === emptyBook) return free;
-      const destination = { projectId, origin: originOf(request.url) };
-      const settings = book.settingsOf(projectId, destination.origin);
+      const settings = book.settingsOfUrl(projectId, request.url);
       if (settings === undefined) return free;
       const { concurrencyMax, ratePerSecond } = settings;
       if (concurrencyMax === null && ratePerSecond === null) return free;
       // It is not sent any more.
       if (expiresAtMs !== null && expiresAtMs <= nowMs()) return free;
+      const destination = { projectId, origin: originOf(request.url) };
       const share = shareOf(destination, settings);
       if (share.active >= permitsOf(concurrencyMax)) return undefined;
       const admission = admissionTo(destination, share);

@@ -11,8 +11,11 @@ export interface TestBook extends DestinationBook {
 
 export function testBook(projectId = 1): TestBook {
   const settings = new Map<string, DestinationSettings>();
+  const settingsOf = (project: number, origin: string) =>
+    project === projectId ? settings.get(origin) : undefined;
   return {
-    settingsOf: (project, origin) => (project === projectId ? settings.get(origin) : undefined),
+    settingsOf,
+    settingsOfUrl: (project, url) => settingsOf(project, new URL(url).origin),
     set(origin, wish) {
       settings.set(origin, {
         id: 1,
