@@ -60,8 +60,8 @@ test('a concurrency is never exceeded by two processes together, and is used up'
   book.set(receiver.url, { concurrencyMax: 4 });
   await using one = await startTestApp(db.url, {}, book);
   await using two = await startTestApp(db.url, {}, book);
-  // Until both know of each other.
-  await sleep(1_300);
+  // Until both know of each other, and have permits.
+  await sleep(2_500);
   const startedAtMs = performance.now();
   await createNow([one, two], receiver.url, 80);
   await receiver.arrived(80);

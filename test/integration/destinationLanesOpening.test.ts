@@ -86,8 +86,8 @@ test('a concurrency of one is of two processes together, and the one without a p
   book.set(receiver.url, { concurrencyMax: 1 });
   await using one = await startTestApp(db.url, {}, book);
   await using two = await startTestApp(db.url, {}, book);
-  // Until both know of each other.
-  await sleep(1_300);
+  // Until both know of each other, and have permits.
+  await sleep(2_500);
   await createNow([one, two], receiver.url, 40);
   await receiver.arrived(40);
   await assertSettled(db);
