@@ -154,10 +154,8 @@ async function start(options: {
   const wakeUps = createWakeUps(database);
   const idempotencyKeys = createIdempotencyKeyStore(database);
   const secretValues = createSecretValues({ store: secrets, clock });
-  const metrics = createMetrics(
-    () => scheduler.held(),
-    () => waiting.laneCounts(),
-  );
+  const held = () => scheduler.held();
+  const metrics = createMetrics(held, () => waiting.laneCounts());
   const guard = createAddressGuard({ ...config.delivery, appDomain: config.appDomain });
   const lease = createLease({
     store: createProcessStore(heartbeats),
@@ -311,10 +309,7 @@ async function start(options: {
     await waiting.refresh();
     await lease.start();
     await waiting.countProcesses();
-    undo.push(async () => {
-      await lease.stop();
-      await lease.retire();
-    });
+    undo.push(() => lease.stop().then(lease.retire));
     undo.push(() => outcomes.drain(AbortSignal.timeout(outcomeDrainMs)));
     scheduler.start();
     waiting.pulls.start();
