@@ -152,7 +152,8 @@ async function start(
   const idempotencyKeys = createIdempotencyKeyStore(database);
   const secretValues = createSecretValues({ store: secrets, clock });
   const signing = createSigningKeys({ store: signingKeys, box, clock });
-  const metrics = createMetrics(() => scheduler.held());
+  const held = () => scheduler.held();
+  const metrics = createMetrics(held, () => waiting.laneCounts());
   const guard = createAddressGuard({ ...config.delivery, appDomain: config.appDomain });
   const lease = createLease({
     store: createProcessStore(heartbeats),
@@ -314,10 +315,7 @@ async function start(
     await book.refresh();
     await lease.start();
     await waiting.countProcesses();
-    undo.push(async () => {
-      await lease.stop();
-      await lease.retire();
-    });
+    undo.push(() => lease.stop().then(lease.retire));
     undo.push(() => outcomes.drain(AbortSignal.timeout(outcomeDrainMs)));
     scheduler.start();
     waiting.pulls.start();

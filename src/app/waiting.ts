@@ -15,7 +15,7 @@ export function createWaiting(options: {
   stores: {
     readonly projects: LaneStore;
     readonly breakers: BreakerStore;
-    readonly destinations: Omit<DestinationLaneStore, 'releaseExpired'>;
+    readonly destinations: DestinationLaneStore;
     /** Processes that fire timers, in the order of ids. */
     readonly living: () => Promise<readonly number[]>;
   };
@@ -36,7 +36,6 @@ export function createWaiting(options: {
   onReleased: (nextAtMs: number) => void;
 }) {
   const { stores, deliverer, scheduler } = options;
-  const { releaseExpired } = stores.projects;
   const projects = createLanes({
     ...options,
     store: stores.projects,
@@ -44,7 +43,7 @@ export function createWaiting(options: {
   });
   const lanes = createDestinationLanes({
     ...options,
-    store: { ...stores.destinations, releaseExpired },
+    store: stores.destinations,
     onLimited: () => (scheduler().holdUp(), pulls.kick()),
   });
   const admissions = createAdmissions({
@@ -73,5 +72,10 @@ export function createWaiting(options: {
     refresh: () => Promise.all([projects.refresh(), lanes.refresh()]),
     work: projects.work,
     countProcesses: admissions.refresh,
+    laneCounts() {
+      const all = lanes.all();
+      const closed = all.filter(lanes.isClosedAt).length;
+      return { limited: all.length - closed, closed };
+    },
   };
 }

@@ -41,14 +41,16 @@ const spareForMs = 500;
 /** Of a rate, what may come at once after a pause. */
 const burstMs = 500;
 const sharesMax = 10_000;
+/** All look once a second. */
+const knownToAllMs = 2_000;
 
 /**
  * A rate is of all processes: tokens come from the allowance that they share. So is concurrency, by
  * division: of P processes that live, the one of rank r (by id) has floor(c / P) permits, and one more
  * where r < c mod P. That takes no statement an attempt, and the permits of a process that dies come back
- * with the end of its heartbeat. While their number changes, two may go by different counts: for up to a
- * heartbeat's time to live there may be more or fewer. Whoever has none parks what it claims, and another
- * pulls it.
+ * with the end of its heartbeat: until then there are fewer. One that comes to others has none before they
+ * have seen it; attempts that they have under way by then, beyond what they have now, are not broken off,
+ * and until those end there may be more. Whoever has none parks what it claims, and another pulls it.
  */
 export function createAdmissions(options: {
   book: DestinationBook;
@@ -65,8 +67,10 @@ export function createAdmissions(options: {
   const { book, take, living, owner, nowMs, monotonicMs, onFreed } = options;
   const shares = new Map<string, Share>();
   let processes: readonly number[] = [];
-  /** Those have found nobody: there is nothing to look for. */
-  let isGivingBack = false;
+  /** When this process found itself among them. */
+  let knownFromMs = -Infinity;
+  /** Of what nobody was found for, or no token: there is nothing to look for. */
+  let isWithdrawing = false;
 
   function shareOf({ projectId, origin }: Destination, settings: DestinationSettings): Share {
     const subject = `destination:${projectId}:${origin}`;
@@ -97,6 +101,7 @@ export function createAdmissions(options: {
     const self = owner();
     const rank = self === undefined ? -1 : processes.indexOf(self);
     if (rank === -1) return 0;
+    if (processes.length > 1 && monotonicMs() - knownFromMs < knownToAllMs) return 0;
     const rest = concurrencyMax % processes.length;
     return Math.floor(concurrencyMax / processes.length) + (rank < rest ? 1 : 0);
   }
@@ -120,9 +125,15 @@ export function createAdmissions(options: {
         if (isOver) return;
         isOver = true;
         share.active -= 1;
-        if (!isGivingBack) onFreed(destination);
+        if (!isWithdrawing) onFreed(destination);
       },
     };
+  }
+
+  function withdraw(admissions: readonly Admission[]): void {
+    isWithdrawing = true;
+    for (const admission of admissions) admission.end();
+    isWithdrawing = false;
   }
 
   async function ifGranted(
@@ -131,27 +142,26 @@ export function createAdmissions(options: {
   ): Promise<Admission | undefined> {
     // The rate could not be asked for: the timer waits, like one that it has refused.
     if (await token.catch(() => false)) return admission;
-    admission.end();
+    withdraw([admission]);
     return undefined;
   }
 
   return {
     admit({ projectId, expiresAtMs, request }) {
-      if (!book.hasAny(projectId)) return free;
-      const destination = { projectId, origin: originOf(request.url) };
-      const settings = book.settingsOf(projectId, destination.origin);
+      const settings = book.settingsOfUrl(projectId, request.url);
       if (settings === undefined) return free;
       const { concurrencyMax, ratePerSecond } = settings;
       if (concurrencyMax === null && ratePerSecond === null) return free;
       // It is not sent any more.
       if (expiresAtMs !== null && expiresAtMs <= nowMs()) return free;
+      const destination = { projectId, origin: originOf(request.url) };
       const share = shareOf(destination, settings);
       if (share.active >= permitsOf(concurrencyMax)) return undefined;
       const admission = admissionTo(destination, share);
       const token = tokenOf(share);
       if (token === true) return admission;
       if (token !== false) return ifGranted(token, admission);
-      admission.end();
+      withdraw([admission]);
       return undefined;
     },
     async reserve(destination, most) {
@@ -178,12 +188,14 @@ export function createAdmissions(options: {
           share.spareUntilMs = now + spareForMs;
         }
       }
-      isGivingBack = true;
-      for (const admission of admissions) admission.end();
-      isGivingBack = false;
+      withdraw(admissions);
     },
     async refresh() {
-      if (book.hasAny()) processes = await living();
+      if (!book.hasAny()) return;
+      const before = processes;
+      processes = await living();
+      const self = owner();
+      if (self !== undefined && !before.includes(self)) knownFromMs = monotonicMs();
     },
   };
 }

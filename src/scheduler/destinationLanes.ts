@@ -24,8 +24,8 @@ export interface DestinationLaneStore {
   parkAt(
     timers: readonly ParkedTimer[],
   ): Promise<readonly { readonly id: TimerId; readonly lane: number }[]>;
-  open(lane: number): Promise<boolean>;
-  releaseExpired(lane: number, rowsMax: number): Promise<number>;
+  open(lane: number, aheadMax: number): Promise<{ readonly nextAtMs: number | null } | undefined>;
+  releaseExpired(lanes: readonly number[], rowsMax: number): Promise<void>;
 }
 
 /** A lane as this process knows it. */
@@ -38,6 +38,8 @@ export interface KnownLane extends Destination {
   probeAtMs: number;
   /** Looks that had begun when this process knew of it last by itself. */
   knownAtLook: number;
+  /** How often it has. */
+  marks: number;
 }
 
 /**
@@ -63,10 +65,10 @@ export interface DestinationLanes {
   /** All that are at work. */
   all(): readonly KnownLane[];
   laneAt(destination: Destination): KnownLane | undefined;
-  /** Opens a lane that seems empty; nothing where it is not. */
+  /** Opens a lane in which nothing due seems to wait; nothing where something does. */
   open(lane: KnownLane): Promise<void>;
   /** What expires while it waits is let go, to be ended. */
-  releaseExpired(lane: KnownLane): Promise<void>;
+  releaseExpired(lanes: readonly KnownLane[]): Promise<void>;
   /** Whether its settings say so. */
   isPausedAt(destination: Destination): boolean;
   /** Whether timers of the project wait for any destination. */
@@ -78,6 +80,8 @@ export interface DestinationLanes {
 }
 
 const expiredRowsMax = 500;
+/** About what a process may hold. A lane in which more wait ahead of due is as good as in use. */
+const aheadMax = 4_000;
 const toldEveryMs = 600_000;
 const toldMax = 10_000;
 
@@ -89,8 +93,10 @@ export function createDestinationLanes(options: {
   log: Logger;
   /** Lanes have come to be at work: what is held of them is to be parked, and pulled in time. */
   onLimited: () => void;
+  /** Timers due then were let go, and nobody has claimed them. */
+  onReleased: (nextAtMs: number) => void;
 }): DestinationLanes {
-  const { store, book, nowMs, log, onLimited } = options;
+  const { store, book, nowMs, log, onLimited, onReleased } = options;
   let known = new Map<number, Map<string, KnownLane>>();
   const told = new Map<string, number>();
   let looks = 0;
@@ -100,13 +106,17 @@ export function createDestinationLanes(options: {
     return known.get(projectId)?.get(origin);
   }
 
-  function isPaused({ projectId, origin }: Destination): boolean {
+  function isPausedAt({ projectId, origin }: Destination): boolean {
     return book.settingsOf(projectId, origin)?.isPaused === true;
+  }
+
+  function isPausedFor(projectId: number, url: string): boolean {
+    return book.settingsOfUrl(projectId, url)?.isPaused === true;
   }
 
   function isClosedAt(destination: Destination): boolean {
     const untilMs = laneAt(destination)?.closedUntilMs ?? -Infinity;
-    return (untilMs > -Infinity && untilMs > nowMs()) || isPaused(destination);
+    return (untilMs > -Infinity && untilMs > nowMs()) || isPausedAt(destination);
   }
 
   function mark(destination: Destination, changes: Partial<KnownLane>): KnownLane {
@@ -120,10 +130,11 @@ export function createDestinationLanes(options: {
         closedUntilMs: -Infinity,
         probeAtMs: Infinity,
         knownAtLook: looks,
+        marks: 0,
       };
       put(known, lane);
     }
-    return Object.assign(lane, changes, { knownAtLook: looks });
+    return Object.assign(lane, changes, { knownAtLook: looks, marks: lane.marks + 1 });
   }
 
   /** One that comes and goes is told of now and then. */
@@ -145,13 +156,15 @@ export function createDestinationLanes(options: {
       if (lanes === undefined && !book.hasAny(projectId)) return undefined;
       // What has expired is not started either, but it is to be ended.
       if (expiresAtMs !== null && expiresAtMs <= nowMs()) return undefined;
-      const origin = originOf(request.url);
-      if (lanes?.has(origin) === true) return origin;
-      return isPaused({ projectId, origin }) ? origin : undefined;
+      const { url } = request;
+      if (lanes?.has(originOf(url)) !== true && !isPausedFor(projectId, url)) return undefined;
+      return originOf(url);
     },
-    isClosed({ projectId, request }) {
-      if (!known.has(projectId) && !book.hasAny(projectId)) return false;
-      return isClosedAt({ projectId, origin: originOf(request.url) });
+    isClosed({ projectId, request: { url } }) {
+      if (known.size > 0 && known.has(projectId)) {
+        return isClosedAt({ projectId, origin: originOf(url) });
+      }
+      return isPausedFor(projectId, url);
     },
     isClosedAt,
     async park(timers) {
@@ -187,7 +200,7 @@ export function createDestinationLanes(options: {
       for (const lane of found) {
         const { id, projectId, origin, closedUntilMs, probeAtMs } = lane;
         isNew ||= before.get(projectId)?.get(origin)?.id === undefined;
-        put(now, { id, projectId, origin, closedUntilMs, probeAtMs, knownAtLook: 0 });
+        put(now, { id, projectId, origin, closedUntilMs, probeAtMs, knownAtLook: 0, marks: 0 });
       }
       for (const lanes of before.values()) {
         for (const lane of lanes.values()) {
@@ -207,18 +220,23 @@ export function createDestinationLanes(options: {
     },
     laneAt,
     async open(lane) {
-      if (lane.id === undefined || !(await store.open(lane.id))) return;
+      if (lane.id === undefined) return;
+      const { marks } = lane;
+      const opened = await store.open(lane.id, aheadMax);
+      if (opened === undefined) return;
       const lanes = known.get(lane.projectId);
-      const now = lanes?.get(lane.origin);
-      // Parked in again since.
-      if (lanes === undefined || now === undefined || now.knownAtLook > lane.knownAtLook) return;
-      lanes.delete(lane.origin);
-      if (lanes.size === 0) known.delete(lane.projectId);
+      // Not where it has been parked in again since, or found at work by a look.
+      if (lanes?.get(lane.origin) === lane && lane.marks === marks) {
+        lanes.delete(lane.origin);
+        if (lanes.size === 0) known.delete(lane.projectId);
+      }
+      if (opened.nextAtMs !== null) onReleased(opened.nextAtMs);
     },
-    async releaseExpired({ id }) {
-      if (id !== undefined) await store.releaseExpired(id, expiredRowsMax);
+    async releaseExpired(lanes) {
+      const ids = lanes.flatMap(({ id }) => (id === undefined ? [] : [id]));
+      if (ids.length > 0) await store.releaseExpired(ids, expiredRowsMax);
     },
-    isPausedAt: isPaused,
+    isPausedAt,
     isAnyOf: (projectId) => known.has(projectId),
     closed(destination, probeAtMs) {
       mark(destination, { closedUntilMs: Infinity, probeAtMs });

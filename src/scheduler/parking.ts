@@ -68,14 +68,18 @@ export function createParking(options: {
     );
     const done = new Set<TimerId>();
     try {
-      if (inLanes.length > 0) for (const id of await lanes.park(inLanes)) done.add(id);
+      if (inLanes.length > 0) {
+        for (const id of await lanes.park(inLanes)) done.add(id);
+        metrics.parked.inc({ lane: 'project' }, done.size);
+      }
       if (atDestinations.length > 0) {
-        for (const id of await destinations.park(atDestinations)) done.add(id);
+        const parkedThere = await destinations.park(atDestinations);
+        for (const id of parkedThere) done.add(id);
+        metrics.parked.inc({ lane: 'destination' }, parkedThere.size);
       }
     } catch (err) {
       log.warn({ err, timers: parked.length }, 'could not park timers');
     }
-    metrics.parked.inc(done.size);
     const others = parked.flatMap(({ timer }) => (done.has(timer.id) ? [] : [timer]));
     if (others.length > 0) await release(others);
   }

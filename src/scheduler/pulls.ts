@@ -57,7 +57,7 @@ export function createPulls(options: {
   const { lanes, admissions, scheduler, places, partCrowds, isProjectPaused } = options;
   const { nowMs, monotonicMs, log } = options;
   const stopped = new AbortController();
-  const expiredAtMs = new Map<number, number>();
+  let expiredAtMs = -Infinity;
   let loop: Promise<void> | undefined;
   let wake: (() => void) | undefined;
   let isKicked = false;
@@ -104,13 +104,15 @@ export function createPulls(options: {
   /** Each lane once, beginning with another every time: what they compete for is the room. */
   async function turn(): Promise<void> {
     const all = lanes.all();
-    if (all.length === 0) return expiredAtMs.clear();
+    if (all.length === 0) return;
+    if (monotonicMs() - expiredAtMs >= expiredEveryMs) {
+      expiredAtMs = monotonicMs();
+      await lanes.releaseExpired(all);
+    }
     const first = turns++ % all.length;
     for (const lane of [...all.slice(first), ...all.slice(0, first)]) {
       if (stopped.signal.aborted) return;
-      if (lane.id === undefined) continue;
-      await endExpired(lane, lane.id);
-      await pull(lane, lane.id);
+      if (lane.id !== undefined) await pull(lane, lane.id);
     }
     await probe(all);
   }
@@ -127,13 +129,6 @@ export function createPulls(options: {
     if (some.length === 0) return;
     probedAtMs = monotonicMs();
     await scheduler.probe(some, probeAgainInMs);
-  }
-
-  async function endExpired(lane: KnownLane, id: number): Promise<void> {
-    const now = monotonicMs();
-    if (now - (expiredAtMs.get(id) ?? -Infinity) < expiredEveryMs) return;
-    expiredAtMs.set(id, now);
-    await lanes.releaseExpired(lane);
   }
 
   async function pull(lane: KnownLane, id: number): Promise<void> {

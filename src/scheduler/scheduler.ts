@@ -132,6 +132,8 @@ export function createScheduler(options: {
   });
   const claimer = createClaimer({ store, clock, databaseClock, lookAheadMs, catchUpRate });
   const alarm = createAlarm(fireDue);
+  /** Claims out of lanes that are under way; see stop. */
+  const pulling = new Set<Promise<unknown>>();
   const attempts = createAttempts({
     ...options,
     holdings,
@@ -243,8 +245,14 @@ export function createScheduler(options: {
     fireDue();
   }
 
-  /** Out of lanes: each goes on with one of these. */
-  async function pullIn(
+  /** Out of lanes: each goes on with one of these. Resolves with how many. */
+  function pullIn(...args: Parameters<typeof pullInOnce>): Promise<number> {
+    const pull = pullInOnce(...args).finally(() => pulling.delete(pull));
+    pulling.add(pull);
+    return pull;
+  }
+
+  async function pullInOnce(
     admissions: readonly Admission[],
     statement: (owner: number) => Promise<readonly ClaimedTimer[]>,
   ): Promise<number> {
@@ -333,6 +341,7 @@ export function createScheduler(options: {
       alarm.clear();
       lookNow();
       await loop;
+      await Promise.allSettled(pulling);
       for (const holding of holdings.all()) {
         if (holding.phase === 'handed') attempts.recall(holding.timer.id);
       }

@@ -51,15 +51,43 @@ RETURNING t.id, l.id`,
 
 // Whoever parks writes the lane. Where that was after this statement began, it finds another count of
 // parkings behind the lock than its snapshot has, and leaves the lane as it is: so none that was found
-// empty is opened over a timer. By timers_parked.
+// empty is opened over a timer. Those that wait in it and are not due yet are let go with it: else a lane
+// with a few timers always ahead would never open. They are locked in the order of ids, and found again
+// by id: one that was changed since the snapshot must not stay behind. By timers_parked.
 const openEmptied = {
   name: 'open_emptied_lane',
   text: `
-UPDATE belfry.lanes SET state = 'open', changed_at = clock_timestamp()
-WHERE id = $1::bigint AND state = 'limited' AND closed_until <= statement_timestamp()
-  AND parkings = (SELECT seen.parkings FROM belfry.lanes seen WHERE seen.id = $1::bigint)
-  AND NOT EXISTS (SELECT 1 FROM belfry.timers WHERE parked_lane = $1::bigint)
-RETURNING id`,
+WITH opened AS (
+  UPDATE belfry.lanes SET state = 'open', changed_at = clock_timestamp()
+  WHERE id = $1::bigint AND state = 'limited' AND closed_until <= statement_timestamp()
+    AND parkings = (SELECT seen.parkings FROM belfry.lanes seen WHERE seen.id = $1::bigint)
+    AND NOT EXISTS (SELECT 1 FROM belfry.timers
+      WHERE parked_lane = $1::bigint AND next_at <= statement_timestamp())
+    AND (SELECT count(*) FROM (SELECT 1 FROM belfry.timers
+      WHERE parked_lane = $1::bigint LIMIT $2::integer + 1) AS few) <= $2::integer
+  RETURNING id
+), ahead AS MATERIALIZED (
+  SELECT id FROM belfry.timers WHERE parked_lane = (SELECT id FROM opened) ORDER BY id FOR UPDATE
+), released AS (
+  UPDATE belfry.timers t SET parked_lane = NULL FROM ahead
+  WHERE t.id = ahead.id AND t.parked_lane = $1::bigint RETURNING t.next_at
+)
+SELECT round(date_part('epoch', min(next_at)) * 1000)::bigint FROM released
+HAVING EXISTS (SELECT 1 FROM opened)`,
+};
+
+// By timers_parked_expiry, all lanes in one statement. They are ended by the way of all timers: unparked,
+// claimed, and found expired.
+const releaseExpired = {
+  name: 'release_expired_at_destinations',
+  text: `
+WITH expired AS MATERIALIZED (
+  SELECT first.ctid FROM unnest($1::bigint[]) AS lane(id), LATERAL (
+    SELECT t.ctid FROM belfry.timers t
+    WHERE t.parked_lane = lane.id AND t.expires_at <= statement_timestamp()
+    ORDER BY t.expires_at LIMIT $2::integer FOR UPDATE SKIP LOCKED) AS first
+)
+UPDATE belfry.timers SET parked_lane = NULL WHERE ctid = ANY (ARRAY(SELECT ctid FROM expired))`,
 };
 
 // Of lanes that nobody has needed for an hour.
@@ -98,9 +126,20 @@ export function createDestinationLaneStore(database: Database) {
       ]);
       return rows.map(([id, lane]) => ({ id: timerIdFromDatabase(id), lane }));
     },
-    /** Once nothing is parked in it, and it is not closed; false as long as something is. */
-    async open(lane: number): Promise<boolean> {
-      return (await database.query(openEmptied, [lane])).length > 0;
+    /**
+     * Once nothing that is due is parked in it, and it is not closed; undefined as long as something is.
+     * At most `aheadMax` that are due later are let go with it: resolves with when the first of them is.
+     */
+    async open(
+      lane: number,
+      aheadMax: number,
+    ): Promise<{ readonly nextAtMs: number | null } | undefined> {
+      const [row] = await database.query<[number | null]>(openEmptied, [lane, aheadMax]);
+      return row === undefined ? undefined : { nextAtMs: row[0] };
+    },
+    /** Lets go what has expired while it waited, at most so many of each lane. */
+    async releaseExpired(lanes: readonly number[], rowsMax: number): Promise<void> {
+      await database.query(releaseExpired, [numberArray(lanes), rowsMax]);
     },
     /** Some thousand at most. */
     async forget(): Promise<void> {

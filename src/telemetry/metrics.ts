@@ -11,14 +11,20 @@ export interface Metrics {
   readonly leaseLost: Counter;
   readonly notStarted: Counter<'reason'>;
   readonly breakers: Counter<'reason'>;
-  readonly parked: Counter;
+  readonly parked: Counter<'lane'>;
   readonly pulled: Counter;
   readonly partitionsDropped: Counter<'table'>;
   readonly pastRowsDeleted: Counter<'table'>;
   readonly oldestPartition: Gauge<'table'>;
 }
 
-export function createMetrics(held: () => number): Metrics {
+/** Lanes of destinations that are at work, as a process knows: timers wait in them, or nothing may start. */
+export type LaneCounts = Readonly<Record<'limited' | 'closed', number>>;
+
+export function createMetrics(
+  held: () => number,
+  laneCounts: () => LaneCounts = () => ({ limited: 0, closed: 0 }),
+): Metrics {
   const registry = new Registry();
   const registers = [registry];
   const heldGauge: Gauge = new Gauge({
@@ -26,6 +32,15 @@ export function createMetrics(held: () => number): Metrics {
     help: 'Timers that this process has claimed and not yet recorded.',
     registers,
     collect: () => heldGauge.set(held()),
+  });
+  const lanesGauge: Gauge<'state'> = new Gauge({
+    name: 'belfry_destination_lanes',
+    help: 'Destinations at which timers wait: limited (by rate, concurrency, or slowness) or closed.',
+    labelNames: ['state'],
+    registers,
+    collect() {
+      for (const [state, count] of Object.entries(laneCounts())) lanesGauge.set({ state }, count);
+    },
   });
   return {
     registry,
@@ -75,7 +90,8 @@ export function createMetrics(held: () => number): Metrics {
     }),
     parked: new Counter({
       name: 'belfry_timers_parked_total',
-      help: 'Claimed timers that this process put into lanes: paused, limited, or of a slow destination.',
+      help: 'Claimed timers that this process put into lanes, of paused projects or of destinations.',
+      labelNames: ['lane'],
       registers,
     }),
     pulled: new Counter({

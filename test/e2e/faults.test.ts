@@ -1,5 +1,6 @@
 import { test } from 'node:test';
 import { killCycles } from '../faults/killCycles.ts';
+import { limitsOfDestinations } from '../faults/limitsOfDestinations.ts';
 import { pausesOfProjects } from '../faults/pausesOfProjects.ts';
 import { randomPauses, staleOutcome, wakesAfterTakeOver } from '../faults/pauses.ts';
 import { poisonTimer } from '../faults/poison.ts';
@@ -24,6 +25,9 @@ void test('PostgreSQL stops at once under load and comes back', (t) =>
 
 void test('kill -9 while a project is being paused and resumed: nothing starts meanwhile, none is lost', (t) =>
   pausesOfProjects(t, { cycles: 2, timers: 1_000 }));
+
+void test('kill -9 while timers wait for the concurrency of a destination: it holds, and none is lost', (t) =>
+  limitsOfDestinations(t, { cycles: 2, timers: 200 }));
 
 void test('two schedulers share the work without a duplicate', (t) =>
   sharedWork(t, { timers: 2_000 }));

@@ -1,6 +1,7 @@
 import { test } from 'node:test';
 import { changesUnderFaults } from './changesUnderFaults.ts';
 import { killCycles } from './killCycles.ts';
+import { limitsOfDestinations } from './limitsOfDestinations.ts';
 import { lostReplies } from './lostReplies.ts';
 import { pausesOfProjects } from './pausesOfProjects.ts';
 import { randomPauses, staleOutcome, wakesAfterTakeOver } from './pauses.ts';
@@ -55,6 +56,12 @@ void test('kill -9 while a project is being paused and resumed: nothing starts m
   pausesOfProjects(t, {
     cycles: sizeOf('BELFRY_FAULT_PROJECT_PAUSES', 12),
     timers: sizeOf('BELFRY_FAULT_TIMERS', 2_000),
+  }));
+
+void test('kill -9 while timers wait for the concurrency of a destination: it holds, and none is lost', (t) =>
+  limitsOfDestinations(t, {
+    cycles: sizeOf('BELFRY_FAULT_DESTINATIONS', 6),
+    timers: sizeOf('BELFRY_FAULT_DESTINATION_TIMERS', 300),
   }));
 
 void test('two schedulers share the work without a duplicate', (t) =>

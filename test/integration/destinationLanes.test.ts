@@ -1,28 +1,13 @@
 import assert from 'node:assert/strict';
 import { test, type TestContext } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { startTestApp, type TestApp } from '../support/app.ts';
+import { startTestApp } from '../support/app.ts';
 import { createTestDatabase, sql, type TestDatabase } from '../support/database.ts';
 import { setDestination, switchDestination } from '../support/destinationSettings.ts';
 import { eventually } from '../support/eventually.ts';
 import { request } from '../support/http.ts';
-import { startReceiver, type Receiver } from '../support/receiver.ts';
-
-async function parkedCount(db: TestDatabase): Promise<number> {
-  const text = 'SELECT count(*) FROM belfry.timers WHERE parked_lane IS NOT NULL';
-  return (await sql<[number]>(db.database, text))[0]?.[0] ?? 0;
-}
-
-/** All lanes are open, and nothing is left over. */
-async function assertSettled(db: TestDatabase): Promise<void> {
-  await eventually('all lanes are open, and no timer is left', async () => {
-    const rows = await sql(
-      db.database,
-      `SELECT id FROM belfry.lanes WHERE state <> 'open' UNION ALL SELECT id FROM belfry.timers`,
-    );
-    return rows.length === 0;
-  });
-}
+import { assertEachOnce, assertSettled, createNow, parkedCount } from '../support/lanes.ts';
+import { startReceiver } from '../support/receiver.ts';
 
 /** Never claimed before, and overdue. */
 async function seedOverdue(db: TestDatabase, url: string, count: number): Promise<void> {
@@ -34,21 +19,6 @@ async function seedOverdue(db: TestDatabase, url: string, count: number): Promis
        FROM generate_series(1, $2::integer) AS n) AS due`,
     [url, count],
   );
-}
-
-async function createNow(apps: readonly TestApp[], url: string, count: number): Promise<number[]> {
-  const made = await Promise.all(
-    Array.from({ length: count }, async (_, index) => apps[index % apps.length]?.post({ url })),
-  );
-  return made.map((answer) => {
-    assert.equal(answer?.status, 201);
-    return Number(answer.body['id']);
-  });
-}
-
-function assertEachOnce(receiver: Receiver, count: number): void {
-  assert.equal(receiver.arrivals.length, count);
-  assert.equal(new Set(receiver.arrivals.map(({ path }) => path)).size, count);
 }
 
 test('a rate holds over two processes, and is used up', async (t: TestContext) => {
@@ -90,8 +60,8 @@ test('a concurrency is never exceeded by two processes together, and is used up'
   await using one = await startTestApp(db.url);
   await using two = await startTestApp(db.url);
   await setDestination(one, receiver.url, { concurrency: 4 });
-  // Until both know it, and each other.
-  await sleep(1_300);
+  // Until both know it and each other, and have permits.
+  await sleep(2_500);
   const startedAtMs = performance.now();
   await createNow([one, two], receiver.url, 80);
   await receiver.arrived(80);
@@ -220,23 +190,4 @@ test('a crowd at a receiver that never answers waits in its lane, and others are
   assert.ok(parked > count / 2, `only ${parked} wait in the lane`);
   assert.ok(dead.arrivals.length > 16, 'its slots are used');
   assert.ok(at(beside, 0.5) < 250, `half of them ${at(beside, 0.5)} ms late`);
-});
-
-test('a destination that recovers is worked off, each timer once, and its lane opens', async () => {
-  await using db = await createTestDatabase();
-  const held: (() => void)[] = [];
-  let isSlow = true;
-  await using receiver = await startReceiver((res) => {
-    if (isSlow) held.push(() => res.end());
-    else res.end();
-  });
-  await using one = await startTestApp(db.url, { DESTINATION_CONCURRENCY: '8' });
-  await using two = await startTestApp(db.url, { DESTINATION_CONCURRENCY: '8' });
-  await createNow([one, two], receiver.url, 600);
-  await eventually('most wait in the lane', async () => (await parkedCount(db)) > 400);
-  isSlow = false;
-  for (const end of held) end();
-  await receiver.arrived(600);
-  await assertSettled(db);
-  assertEachOnce(receiver, 600);
 });

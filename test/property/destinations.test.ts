@@ -113,3 +113,71 @@ test('a start that throws does not block those behind it', () => {
   destinations.release('http://a');
   assert.equal(started, true);
 });
+
+test('a destination is slow when its crowd would wait for over three seconds, twice in a row', () => {
+  const destinations = createDestinations({ perDestination: 2, total: 10 });
+  const release = (origin: string, count: number) => {
+    for (let index = 0; index < count; index++) destinations.release(origin);
+  };
+  const crowd = (origin: string, count: number) =>
+    Array.from({ length: count }, () => destinations.acquire(origin, () => undefined));
+  const slowPlaces = crowd('http://slow', 102);
+  crowd('http://quick', 200);
+  crowd('http://few', 2 + destinations.crowd);
+  assert.deepEqual(destinations.slow(0), [], 'nothing is known of them');
+  assert.deepEqual(destinations.slow(200), [], 'too soon');
+  release('http://quick', 50);
+  assert.deepEqual(destinations.slow(250), [], 'once is no sign');
+  release('http://slow', 5);
+  release('http://quick', 50);
+  assert.deepEqual(destinations.slow(500), ['http://slow'], '95 behind 20 a second');
+  assert.equal(destinations.places('http://slow'), 0);
+  release('http://quick', 100);
+  // Those beyond a crowd leave; some of them twice.
+  for (const place of [...slowPlaces.slice(11), ...slowPlaces.slice(90)]) {
+    destinations.leave('http://slow', place);
+  }
+  assert.equal(destinations.places('http://slow'), 0);
+  assert.deepEqual(destinations.slow(750), []);
+  assert.deepEqual(destinations.slow(1_000), []);
+  release('http://slow', 4);
+  assert.equal(destinations.places('http://slow'), 4, 'two of six are under way');
+});
+
+test('whoever leaves is passed over, the others keep their order, and all slots come back', () => {
+  const steps = fc.array(fc.record({ leaves: fc.boolean(), releases: fc.nat({ max: 2 }) }), {
+    minLength: 1,
+    maxLength: 200,
+  });
+  fc.assert(
+    fc.property(steps, fc.integer({ min: 1, max: 3 }), (operations, perDestination) => {
+      const destinations = createDestinations({ perDestination, total: 3 });
+      const started: number[] = [];
+      const left = new Set<number>();
+      let active = 0;
+      for (const [number, { leaves, releases }] of operations.entries()) {
+        const place = destinations.acquire('http://a', () => {
+          started.push(number);
+          active += 1;
+        });
+        if (leaves) {
+          if (!started.includes(number)) left.add(number);
+          destinations.leave('http://a', place);
+        }
+        for (let index = 0; index < releases && active > 0; index++) {
+          active -= 1;
+          destinations.release('http://a');
+        }
+      }
+      while (active > 0) {
+        active -= 1;
+        destinations.release('http://a');
+      }
+      const others = [...operations.keys()].filter((number) => !left.has(number));
+      assert.deepEqual(started, others);
+      assert.equal(destinations.active(), 0);
+      assert.equal(destinations.places('http://a'), perDestination + destinations.crowd);
+    }),
+    { numRuns: 300 },
+  );
+});

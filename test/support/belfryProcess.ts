@@ -36,6 +36,8 @@ export interface BelfryOptions {
   readonly environment?: Readonly<Record<string, string>>;
   /** Before the program: `--import …`. */
   readonly nodeArguments?: readonly string[];
+  /** Another one in the place of the command line. */
+  readonly program?: string;
   /** `''` is the default: the tests' own directory. */
   readonly cwd?: string;
 }
@@ -47,7 +49,7 @@ export interface BelfryOptions {
 export async function spawnBelfry(options: BelfryOptions): Promise<BelfryProcess> {
   const { command, environment = {}, nodeArguments = [] } = options;
   const port = environment['PORT'] ?? String(await freePort());
-  const child = spawn(process.execPath, [...nodeArguments, mainPath, command], {
+  const child = spawn(process.execPath, [...nodeArguments, options.program ?? mainPath, command], {
     env: { ...shellEnvironment(), PORT: port, ...environment },
     ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
     detached: true,
