@@ -71,10 +71,7 @@ export interface App {
   readonly isOpen: boolean;
   /** Where the embedded PostgreSQL keeps its data; undefined when it is not used. */
   readonly embeddedDataDir: string | undefined;
-  /**
-   * Stops accepting, stops claiming, lets attempts under way end (within SHUTDOWN_TIMEOUT), gives
-   * the rest back, and stops the embedded PostgreSQL. Tolerates repetition.
-   */
+  /** Lets attempts under way end (within SHUTDOWN_TIMEOUT), gives the rest back. Tolerates repetition. */
   stop(): Promise<void>;
 }
 
