@@ -4,6 +4,7 @@ import { breakerService } from './app/breakers.ts';
 import { createDelivery } from './app/delivery.ts';
 import { destinationService } from './app/destinations.ts';
 import { listenForNotices } from './app/notices.ts';
+import { nearTimers } from './app/near.ts';
 import { operations } from './app/operations.ts';
 import { projectStates } from './app/projectStates.ts';
 import { checkProtection } from './app/protection.ts';
@@ -78,7 +79,7 @@ export interface App {
 const heldBytesMax = 32 * 1024 * 1024;
 const outcomeDrainMs = 5_000;
 const closeWithinMs = 3_000;
-/** What a chore's step may take beside its statement: connecting, above all. */
+/** Beside its statement a chore's step has to connect. */
 const choreLeaseMarginMs = 10_000;
 
 /**
@@ -215,14 +216,7 @@ async function start(
     store: { ...reader, ...giveBacks, ...processes },
     own: { scheduler, owner: lease.owner },
   });
-  const near = {
-    reserve: scheduler.reserve,
-    committed(nearestDueAtMs: number, nearestDueInMs: number) {
-      if (nearestDueInMs > 2 * config.scheduler.lookAheadMs) return;
-      scheduler.wake(nearestDueAtMs);
-      wakeUps.tell(nearestDueAtMs);
-    },
-  };
+  const near = nearTimers({ ...config.scheduler, scheduler, wakeUps });
   const creates = createTimerCreator({
     database,
     idempotencyWindowMs: config.api.idempotencyWindowMs,
