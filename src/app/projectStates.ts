@@ -1,9 +1,12 @@
 import type { ProjectStateService } from '../api/routes/projectStates.ts';
-import type { createProjectStore } from '../store/projects.ts';
+import type { Actor } from '../core/audit.ts';
 
 /** Pausing and resuming; `onChanged` is told what has to be known everywhere within a second. */
 export function projectStates(
-  projects: ReturnType<typeof createProjectStore>,
+  projects: Pick<ProjectStateService['projectStates'], 'read'> & {
+    pause(id: number, actor: Actor): Promise<void>;
+    resume(id: number, actor: Actor): Promise<void>;
+  },
   onChanged: (id: number) => Promise<void>,
 ): ProjectStateService['projectStates'] {
   async function shown(id: number) {
