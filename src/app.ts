@@ -1,16 +1,19 @@
 import { openDatabases } from './app/databases.ts';
+import { openAuthenticator } from './app/authenticator.ts';
+import { breakerService } from './app/breakers.ts';
 import { createDelivery } from './app/delivery.ts';
+import { destinationService } from './app/destinations.ts';
 import { listenForNotices } from './app/notices.ts';
+import { nearTimers } from './app/near.ts';
+import { operations } from './app/operations.ts';
+import { projectStates } from './app/projectStates.ts';
 import { checkProtection } from './app/protection.ts';
-import { unwind, type Undo } from './app/undo.ts';
+import { toldTo } from './app/refusals.ts';
+import { unwind, type Undo } from './app/unwind.ts';
 import { upkeep } from './app/upkeep.ts';
 import { createWaiting } from './app/waiting.ts';
-import { createAuthenticator } from './api/authenticator.ts';
-import { createReadiness } from './api/readiness.ts';
 import { createServer } from './api/server.ts';
 import type { Config } from './config.ts';
-import type { TargetObjection } from './core/target.ts';
-import { emptyBook, type DestinationBook } from './core/destination.ts';
 import { createBulkTokens } from './core/bulkToken.ts';
 import { machineClock } from './core/clock.ts';
 import { visibleStatus } from './core/visibleStatus.ts';
@@ -20,19 +23,24 @@ import { createBulkChanges } from './scheduler/bulkChanges.ts';
 import { createChanger } from './scheduler/changer.ts';
 import { createChores } from './scheduler/chores.ts';
 import { createDatabaseClock } from './scheduler/databaseClock.ts';
+import { createDestinationBook } from './scheduler/destinationBook.ts';
 import { createLease } from './scheduler/lease.ts';
 import { createRetention } from './scheduler/retention.ts';
 import { createScheduler } from './scheduler/scheduler.ts';
 import { createSecretRequests } from './scheduler/secretRequests.ts';
 import { createSecretRotator } from './scheduler/secretRotator.ts';
+import { createPublishedKeys } from './scheduler/publishedKeys.ts';
 import { createSecretValues } from './scheduler/secretValues.ts';
+import { createSigningKeys } from './scheduler/signingKeys.ts';
 import { createTimerChanges } from './scheduler/timerChanges.ts';
+import { createTlsIdentities } from './scheduler/tlsIdentities.ts';
 import { createAuditLog } from './store/auditLog.ts';
 import { createTimerCanceller } from './store/cancelTimers.ts';
 import { createTimerChanger } from './store/changeTimers.ts';
 import { claimedBytesMax, createClaimStore } from './store/claim.ts';
 import { createChoreLeaseStore } from './store/choreLease.ts';
 import { createTimerCreator, replayOf } from './store/createTimers.ts';
+import { createDestinationStores } from './store/destinationStores.ts';
 import { createGiveBackStore } from './store/giveBacks.ts';
 import { createIdempotencyKeyStore } from './store/idempotencyKeys.ts';
 import { isInitialised, readInstallation } from './store/installation.ts';
@@ -64,17 +72,14 @@ export interface App {
   readonly isOpen: boolean;
   /** Where the embedded PostgreSQL keeps its data; undefined when it is not used. */
   readonly embeddedDataDir: string | undefined;
-  /**
-   * Stops accepting, stops claiming, lets attempts under way end (within SHUTDOWN_TIMEOUT), gives
-   * the rest back, and stops the embedded PostgreSQL. Tolerates repetition.
-   */
+  /** Lets attempts under way end (within SHUTDOWN_TIMEOUT), gives the rest back. Tolerates repetition. */
   stop(): Promise<void>;
 }
 
 const heldBytesMax = 32 * 1024 * 1024;
 const outcomeDrainMs = 5_000;
 const closeWithinMs = 3_000;
-/** What a chore's step may take beside its statement: connecting, above all. */
+/** Beside its statement a chore's step has to connect. */
 const choreLeaseMarginMs = 10_000;
 
 /**
@@ -82,31 +87,24 @@ const choreLeaseMarginMs = 10_000;
  * in the opposite order, also when a later step fails.
  * @throws Error when the store cannot be opened or the port is taken.
  */
-export async function startApp(
-  config: Config,
-  log: Logger,
-  signal?: AbortSignal,
-  book: DestinationBook = emptyBook,
-): Promise<App> {
+export async function startApp(config: Config, log: Logger, signal?: AbortSignal): Promise<App> {
   const undo: Undo = [];
   let stopping: Promise<void> | undefined;
   const stop = () => (stopping ??= unwind(undo, log));
   try {
-    return { ...(await start({ config, log, undo, signal, book })), stop };
+    return { ...(await start(config, log, undo, signal)), stop };
   } catch (err) {
     await stop();
     throw err;
   }
 }
 
-async function start(options: {
-  config: Config;
-  log: Logger;
-  undo: Undo;
-  signal: AbortSignal | undefined;
-  book: DestinationBook;
-}): Promise<Omit<App, 'stop'>> {
-  const { config, log, undo, signal, book } = options;
+async function start(
+  config: Config,
+  log: Logger,
+  undo: Undo,
+  signal: AbortSignal | undefined,
+): Promise<Omit<App, 'stop'>> {
   const store = await openStore({ ...config.database, log, signal, undo });
   const { statementTimeoutMs } = config.database;
   const runsScheduler = config.roles.includes('scheduler');
@@ -116,7 +114,7 @@ async function start(options: {
   const isOpen = await checkProtection(config, () => isInitialised(database));
   await ensurePartitions(database, config.retention);
   const secrets = await openSecrets({ ...config, ...store, database, listDatabase, log });
-  const { box } = secrets;
+  const { box, signingKeys } = secrets;
 
   const clock = machineClock;
   const databaseClock = createDatabaseClock(clock);
@@ -126,14 +124,11 @@ async function start(options: {
   };
   const tokens = createTokenStore(database);
   const limitStores = createLimitStores(database, listDatabase);
-  const { auth, isLoopback } = config.api;
-  const authenticator = createAuthenticator({
-    mode: auth === 'auto' && !isLoopback ? 'on' : auth,
-    store: {
-      prove: tokens.prove,
-      isInitialised: () => isInitialised(database),
-      limits: limitStores.limits.read,
-    },
+  const authenticator = openAuthenticator({
+    config: config.api,
+    tokens,
+    isInitialised: () => isInitialised(database),
+    limits: limitStores.limits.read,
     clock,
   });
   const limits = createLimits({
@@ -154,6 +149,7 @@ async function start(options: {
   const wakeUps = createWakeUps(database);
   const idempotencyKeys = createIdempotencyKeyStore(database);
   const secretValues = createSecretValues({ store: secrets, clock });
+  const signing = createSigningKeys({ store: signingKeys, box, clock });
   const held = () => scheduler.held();
   const metrics = createMetrics(held, () => waiting.laneCounts());
   const guard = createAddressGuard({ ...config.delivery, appDomain: config.appDomain });
@@ -174,10 +170,14 @@ async function start(options: {
     installationId: installation.id,
   });
   undo.push(() => deliverer.close());
+  const destinationStores = createDestinationStores(database, box);
+  const book = createDestinationBook(destinationStores.book);
   const laneStores = createLaneStores(database);
   const waiting = createWaiting({
     stores: { ...laneStores, living: processes.living },
     book,
+    ...config.delivery,
+    metrics,
     take: limits.allowances.take,
     owner: lease.owner,
     lookAheadMs: config.scheduler.lookAheadMs,
@@ -190,9 +190,15 @@ async function start(options: {
   });
   const scheduler = createScheduler({
     ...waiting.judged,
+    book,
     store: { ...createClaimStore(database), ...processes },
     recorder: limits.timers.recording(outcomes),
-    secrets: createSecretRequests({ box, values: secretValues }),
+    secrets: createSecretRequests({
+      box,
+      values: secretValues,
+      identities: createTlsIdentities(destinationStores.book),
+    }),
+    signing,
     transport: deliverer,
     lease,
     clock,
@@ -210,14 +216,7 @@ async function start(options: {
     store: { ...reader, ...giveBacks, ...processes },
     own: { scheduler, owner: lease.owner },
   });
-  const near = {
-    reserve: scheduler.reserve,
-    committed(nearestDueAtMs: number, nearestDueInMs: number) {
-      if (nearestDueInMs > 2 * config.scheduler.lookAheadMs) return;
-      scheduler.wake(nearestDueAtMs);
-      wakeUps.tell(nearestDueAtMs);
-    },
-  };
+  const near = nearTimers({ ...config.scheduler, scheduler, wakeUps });
   const creates = createTimerCreator({
     database,
     idempotencyWindowMs: config.api.idempotencyWindowMs,
@@ -270,11 +269,6 @@ async function start(options: {
   undo.push(() => notices.stop());
   const audit = createAuditLog(database);
   const projects = createProjectStore(database);
-  const stateChanged = async (id: number) => {
-    wakeUps.tellLanes(id);
-    if (runsScheduler) await notices.refreshLanes();
-    return projects.read(id);
-  };
   const retention = createRetention({
     store: createRetentionStore(database),
     retention: config.retention,
@@ -295,8 +289,10 @@ async function start(options: {
       forgetAllowances: () => limitStores.allowances.forget(),
       giveBacks,
       answerRequests: notices.look,
-      forgetLanes: laneStores.destinations.forget,
+      forgetLanes: () => laneStores.destinations.forget().then(() => laneStores.breakers.forget()),
       lanes: runsScheduler ? { ...waiting, refresh: notices.refreshLanes } : undefined,
+      destinations: runsScheduler ? book : undefined,
+      signing,
     }),
     leases: createChoreLeaseStore(database),
     leaseTtlMs: statementTimeoutMs + choreLeaseMarginMs,
@@ -307,6 +303,7 @@ async function start(options: {
 
   if (runsScheduler) {
     await waiting.refresh();
+    await book.refresh();
     await lease.start();
     await waiting.countProcesses();
     undo.push(() => lease.stop().then(lease.retire));
@@ -326,15 +323,21 @@ async function start(options: {
     authenticator,
     tokens: {
       projects,
-      projectStates: {
-        read: projects.read,
-        pause: async (id, actor) => (await projects.pause(id, actor), stateChanged(id)),
-        resume: async (id, actor) => (await projects.resume(id, actor), stateChanged(id)),
-      },
+      projectStates: projectStates(projects, async (id) => {
+        wakeUps.tellLanes(id);
+        if (runsScheduler) await notices.refreshLanes();
+      }),
       tokens,
       audit,
     },
     secrets: { ...secrets, ...rotator },
+    destinations: destinationService({
+      store: destinationStores.settings,
+      book: runsScheduler ? book : undefined,
+      rules: { ...config.delivery, canKeepSecrets: box !== undefined, nowMs },
+    }),
+    breakers: breakerService(laneStores.breakers, runsScheduler ? waiting.refresh : undefined),
+    signingKeys: { ...signingKeys, ...createPublishedKeys({ store: signingKeys, clock }) },
     rateKeeper: limits.allowances,
     limits: { ...limitStores.limits, usage: limits.usage },
     timers: {
@@ -378,20 +381,17 @@ async function start(options: {
       },
       secrets: secretValues,
     },
-    operations: {
-      ready: createReadiness({
+    operations: operations(
+      {
         schemaState: () => schemaState(database, migrations),
         scheduler: runsScheduler
           ? { heartbeatAgeMs: lease.ageMs, loopAgeMs: scheduler.loopAgeMs }
           : undefined,
         heartbeatTtlMs: config.scheduler.heartbeatTtlMs,
         listening: notices.connected,
-      }),
-      metrics: async () => ({
-        contentType: metrics.registry.contentType,
-        text: await metrics.registry.metrics(),
-      }),
-    },
+      },
+      metrics,
+    ),
     bodyBytesMax: config.api.bodyBytesMax,
     batchBytesMax: config.api.batchBytesMax,
     log,
@@ -406,10 +406,4 @@ async function start(options: {
   });
   const url = await server.listen({ host: config.api.host, port: config.api.port });
   return { url, isOpen, embeddedDataDir: store.embeddedDataDir };
-}
-
-/** Callers learn which rule, the operator why. */
-function toldTo(log: Logger, objection: TargetObjection | undefined): TargetObjection | undefined {
-  if (objection !== undefined) log.info({ reason: objection.reason }, 'a target was refused');
-  return objection;
 }

@@ -64,6 +64,9 @@ export interface Config {
     readonly egressProxy: EgressProxy | undefined;
     readonly concurrency: number;
     readonly destinationConcurrency: number;
+    readonly breakerFailures: number;
+    /** Infinity for never. */
+    readonly disableAfterMs: number;
     readonly retry: RetryPolicy;
   };
   readonly scheduler: {
@@ -138,6 +141,8 @@ export function readConfig(
       egressProxy: get('EGRESS_PROXY'),
       concurrency: get('CONCURRENCY'),
       destinationConcurrency: get('DESTINATION_CONCURRENCY'),
+      breakerFailures: get('BREAKER_FAILURES'),
+      disableAfterMs: get('DISABLE_AFTER') * 1_000,
       retry: {
         attemptsMax: get('RETRY_MAX_ATTEMPTS'),
         baseMs: get('RETRY_BASE') * 1_000,

@@ -198,6 +198,16 @@ const deliverySettings = {
     '100',
     'Attempts under way in this process to one destination (scheme, host and port) at the most.',
   ),
+  BREAKER_FAILURES: setting(
+    take.wholeNumber(0, 10_000),
+    '10',
+    'Attempts to one destination of a project that fail in a row (no answer, 408, 5xx) until its breaker opens: then what falls due waits, and one at a time is sent as a probe, until one succeeds. 429 and 503 do so at once, for a moment or as long as `Retry-After` says. 0: never, nor for those.',
+  ),
+  DISABLE_AFTER: setting(
+    take.orForever(take.decimal(1, 31_536_000, seconds)),
+    '432000',
+    'Seconds for which a destination may fail until it is disabled: it is not probed any more until `belfry breakers reset`.',
+  ),
 } as const satisfies SettingTable;
 
 const retrySettings = {

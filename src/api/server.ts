@@ -9,6 +9,8 @@ import type { DocumentedRoute } from './openapi/document.ts';
 import { batchRoutes, linesTypes } from './routes/batch.ts';
 import { auditRoutes, type AuditService } from './routes/audit.ts';
 import { bulkRoutes, type BulkService } from './routes/bulk.ts';
+import { breakerRoutes, type BreakerService } from './routes/breakers.ts';
+import { destinationRoutes, type DestinationService } from './routes/destinations.ts';
 import { limitRoutes, type LimitService } from './routes/limits.ts';
 import { listRoutes, type ListService } from './routes/lists.ts';
 import { operationRoutes, type Operations } from './routes/operations.ts';
@@ -17,6 +19,7 @@ import { namedTimerRoutes, type NamedTimerService } from './routes/namedTimers.t
 import { projectStateRoutes, type ProjectStateService } from './routes/projectStates.ts';
 import { referenceRoutes } from './routes/reference.ts';
 import { secretRoutes, type SecretService } from './routes/secrets.ts';
+import { signingKeyRoutes, type SigningKeyService } from './routes/signingKeys.ts';
 import { tokenRoutes, type TokenService } from './routes/tokens.ts';
 import { timerRoutes, type TimerService } from './routes/timers.ts';
 
@@ -37,6 +40,9 @@ export function createServer(options: {
   timers: TimerService & ChangeService & NamedTimerService & ListService & BulkService;
   tokens: TokenService & AuditService & ProjectStateService;
   secrets: SecretService['secrets'];
+  destinations: Omit<DestinationService, 'secrets'>;
+  breakers: BreakerService;
+  signingKeys: SigningKeyService;
   limits: LimitService;
   operations: Operations;
   authenticator: Authenticator;
@@ -135,6 +141,9 @@ export function createServer(options: {
   tokenRoutes(server, tokens);
   projectStateRoutes(server, tokens, timers, tokens);
   secretRoutes(server, { secrets: options.secrets, audit: tokens.audit });
+  destinationRoutes(server, { ...options.destinations, secrets: timers.secrets });
+  breakerRoutes(server, options.breakers);
+  signingKeyRoutes(server, options.signingKeys);
   limitRoutes(server, options.limits, options.rateKeeper);
   auditRoutes(server, tokens);
   operationRoutes(server, operations);

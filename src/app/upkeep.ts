@@ -20,8 +20,11 @@ export function upkeep(services: {
       }
     | undefined;
   readonly forgetLanes: () => Promise<void>;
+  /** Of a process that fires timers. */
+  readonly destinations: { refresh(): Promise<void> } | undefined;
+  readonly signing: { refresh(): Promise<void> };
 }): Chore[] {
-  const { retention, audit, giveBacks, lanes } = services;
+  const { retention, audit, giveBacks, lanes, destinations, signing } = services;
   return [
     { name: 'partitions', everyMs: 600_000, run: services.preparePartitions },
     { name: 'retention', everyMs: 60_000, firstAfterMs: 2_000, lease: true, run: retention.run },
@@ -47,6 +50,12 @@ export function upkeep(services: {
           { name: 'lanes', everyMs: 250, run: lanes.refresh },
           { name: 'lane-work', everyMs: 50, run: lanes.work },
           { name: 'living-processes', everyMs: 1_000, run: lanes.countProcesses },
+          // What is 0.9 s old attempts have to wait for.
+          { name: 'signing-keys', everyMs: 600, run: signing.refresh },
         ]),
+    ...(destinations === undefined
+      ? []
+      : // Within a second of a change all attempts are made by it.
+        [{ name: 'destinations', everyMs: 500, run: destinations.refresh }]),
   ];
 }

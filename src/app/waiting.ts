@@ -1,4 +1,5 @@
 import type { DestinationBook } from '../core/destination.ts';
+import { createBreaker, type BreakerStore } from '../scheduler/breaker.ts';
 import { createAdmissions } from '../scheduler/admissions.ts';
 import {
   createDestinationLanes,
@@ -7,16 +8,21 @@ import {
 import { createLanes, type LaneStore } from '../scheduler/lanes.ts';
 import { createPulls, type Pulls, type PullingScheduler } from '../scheduler/pulls.ts';
 import type { Logger } from '../telemetry/log.ts';
+import type { Metrics } from '../telemetry/metrics.ts';
 
 /** What timers of a process may wait for: their project, and their destination. */
 export function createWaiting(options: {
   stores: {
     readonly projects: LaneStore;
+    readonly breakers: BreakerStore;
     readonly destinations: DestinationLaneStore;
     /** Processes that fire timers, in the order of ids. */
     readonly living: () => Promise<readonly number[]>;
   };
   book: DestinationBook;
+  /** Failures in a row that open a breaker; 0 for none. */
+  breakerFailures: number;
+  disableAfterMs: number;
   take: Parameters<typeof createAdmissions>[0]['take'];
   owner: () => number | undefined;
   lookAheadMs: number;
@@ -24,6 +30,7 @@ export function createWaiting(options: {
   nowMs: () => number;
   monotonicMs: () => number;
   log: Logger;
+  metrics: Metrics;
   deliverer: { places(origin: string): number; partCrowds(): void };
   scheduler: () => PullingScheduler & { holdUp(): void };
   onReleased: (nextAtMs: number) => void;
@@ -44,6 +51,7 @@ export function createWaiting(options: {
     living: stores.living,
     onFreed: (destination) => pulls.freed(destination),
   });
+  const breaker = createBreaker({ ...options, store: stores.breakers, lanes });
   const pulls: Pulls = createPulls({
     ...options,
     lanes,
@@ -51,7 +59,7 @@ export function createWaiting(options: {
     scheduler: {
       roomToPull: () => scheduler().roomToPull(),
       pull: (lane, reserved) => scheduler().pull(lane, reserved),
-      probe: (lane, againInMs) => scheduler().probe(lane, againInMs),
+      probe: (laneIds, againInMs) => scheduler().probe(laneIds, againInMs),
     },
     places: deliverer.places,
     partCrowds: deliverer.partCrowds,
@@ -59,9 +67,7 @@ export function createWaiting(options: {
   });
   return {
     /** What the scheduler asks before it starts a timer. */
-    judged: { lanes: projects, destinations: { lanes, admissions } },
-    /** For the breaker: closing, reopening; `pulls.probe`. */
-    lanes,
+    judged: { lanes: projects, destinations: { lanes, admissions, breaker } },
     pulls,
     refresh: () => Promise.all([projects.refresh(), lanes.refresh()]),
     work: projects.work,

@@ -1,4 +1,13 @@
 import { listAudit, verifyAudit } from './access/audit.ts';
+import { listBreakers, resetBreaker } from './access/breakers.ts';
+import {
+  deleteDestination,
+  listDestinations,
+  pauseDestination,
+  resumeDestination,
+  setDestination,
+  showDestination,
+} from './access/destinations.ts';
 import { login, logout, whoami } from './access/login.ts';
 import {
   createProject,
@@ -9,6 +18,12 @@ import {
 } from './access/projects.ts';
 import { deleteSecret, listSecrets, rotateSecrets, setSecret } from './access/secrets.ts';
 import { setLimits, showLimits, showUsage, unsetLimits } from './access/limits.ts';
+import {
+  createSigningKey,
+  deleteSigningKey,
+  listSigningKeys,
+  rotateSigningKey,
+} from './access/signingKeys.ts';
 import {
   createToken,
   listTokens,
@@ -149,11 +164,23 @@ export const commands: readonly Command[] = [
   listSecrets,
   deleteSecret,
   rotateSecrets,
+  createSigningKey,
+  listSigningKeys,
+  rotateSigningKey,
+  deleteSigningKey,
   setTokenRate,
   showLimits,
   setLimits,
   unsetLimits,
   showUsage,
+  setDestination,
+  listDestinations,
+  showDestination,
+  deleteDestination,
+  pauseDestination,
+  resumeDestination,
+  listBreakers,
+  resetBreaker,
   listAudit,
   verifyAudit,
   listen,

@@ -114,7 +114,8 @@ function isDeclined({ response }: AttemptRecord): boolean {
   return response?.headers?.['belfry-retry']?.trim().toLowerCase() === 'no';
 }
 
-function askedDelayMs({ response, startedAtMs, durationMs }: AttemptRecord): number {
+/** What a `Retry-After` of the answer asks for; 0 without one. */
+export function askedDelayMs({ response, startedAtMs, durationMs }: AttemptRecord): number {
   const asked = response?.headers?.['retry-after'];
   return asked === undefined ? 0 : (retryAfterMs(asked, startedAtMs + durationMs) ?? 0);
 }

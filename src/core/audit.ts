@@ -2,12 +2,12 @@ import { createHash } from 'node:crypto';
 
 /** Who did something. */
 export interface Actor {
-  /** `database`: somebody with the database's own credentials. */
-  readonly kind: 'token' | 'open' | 'database';
+  /** `database`: somebody with the database's own credentials; `service`: nobody, it does so by itself. */
+  readonly kind: 'token' | 'open' | 'database' | 'service';
   /** Of the token; '' otherwise. */
   readonly id: string;
   readonly name: string;
-  /** From where; '' for `database`. */
+  /** From where; '' for `database` and `service`. */
   readonly address: string;
 }
 
@@ -23,7 +23,16 @@ export type AuditAction =
   | 'secret.set'
   | 'secret.delete'
   | 'secrets.rotate'
+  | 'signing_key.create'
+  | 'signing_key.rotate'
+  | 'signing_key.delete'
   | 'limits.set'
+  | 'destination.set'
+  | 'destination.delete'
+  | 'destination.pause'
+  | 'destination.resume'
+  | 'breaker.disable'
+  | 'breaker.reset'
   | 'timers.cancel'
   | 'timers.retry';
 

@@ -1,6 +1,6 @@
 import { invalidField } from './errors.ts';
 
-/** The ETag of a timer (RFC 9110 8.8.3): its version. */
+/** The ETag of what has versions (RFC 9110 8.8.3): its version. */
 export function entityTag(version: number): string {
   return `"${version}"`;
 }
@@ -14,7 +14,7 @@ export function parseIfMatch(header: string | undefined): number | null {
   if (header === undefined || header.trim() === '*') return null;
   const version = /^"([1-9]\d{0,14})"$/.exec(header.trim())?.[1];
   if (version === undefined) {
-    throw invalidField('If-Match', 'must be * or the ETag of the timer, such as "3"');
+    throw invalidField('If-Match', 'must be * or the ETag of an answer, such as "3"');
   }
   return Number(version);
 }

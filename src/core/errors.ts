@@ -23,6 +23,17 @@ export const errorCatalogue = {
   timer_not_found: { status: 404, title: 'No such timer', retryable: false },
   token_not_found: { status: 404, title: 'No such token', retryable: false },
   secret_not_found: { status: 404, title: 'No such secret', retryable: false },
+  destination_not_found: {
+    status: 404,
+    title: 'No such settings of a destination',
+    retryable: false,
+  },
+  breaker_not_found: {
+    status: 404,
+    title: 'No open breaker of that destination',
+    retryable: false,
+  },
+  signing_key_not_found: { status: 404, title: 'No such signing key', retryable: false },
   project_not_found: { status: 404, title: 'No such project', retryable: false },
   route_not_found: { status: 404, title: 'No such route', retryable: false },
   too_late: { status: 409, title: 'Too late to change this timer', retryable: false },
@@ -34,7 +45,7 @@ export const errorCatalogue = {
   name_taken: { status: 409, title: 'The name is taken', retryable: false },
   version_mismatch: {
     status: 412,
-    title: 'The timer has been changed meanwhile',
+    title: 'It has been changed meanwhile',
     retryable: false,
   },
   body_too_large: { status: 413, title: 'The body is too large', retryable: false },

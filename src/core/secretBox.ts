@@ -14,10 +14,14 @@ export interface SecretKey {
 
 /** What a record belongs to: in another place it cannot be opened. */
 export interface SecretPlace {
-  readonly purpose: 'header' | 'secret' | 'proof';
+  readonly purpose:
+    'header' | 'secret' | 'signing' | 'proof' | 'destination_header' | 'destination_tls';
   /** 0 for what is of the installation. */
   readonly projectId: number;
-  /** The id of the timer and the name of the header; the name of the secret. */
+  /**
+   * The id of the timer, or the pattern of the destination, and the name of the header; the name of the
+   * secret; the id of the signing key; the pattern.
+   */
   readonly row: readonly (number | string)[];
 }
 

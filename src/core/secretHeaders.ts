@@ -148,11 +148,10 @@ export function shownHeaders(headers: TimerHeaders | null): {
   return { headers: shown, secretNames: secretNames.toSorted() };
 }
 
-/** The timer that headers belong to. */
-export interface HeaderPlace {
-  readonly projectId: number;
-  readonly id: number;
-}
+/** What headers belong to: the timer with its id, or the destination with its pattern. */
+export type HeaderPlace =
+  | { readonly projectId: number; readonly id: number }
+  | { readonly projectId: number; readonly pattern: string };
 
 /**
  * The headers as they are kept: secret values encrypted, also those that are under another key than
@@ -183,13 +182,13 @@ export function resealHeaders(
 
 function sealed(
   headers: TimerHeaders,
-  { projectId, id }: HeaderPlace,
+  of: HeaderPlace,
   box: SecretBox | undefined,
   isToSeal: (value: TimerHeaders[string], name: string) => boolean,
 ): TimerHeaders {
   if (box === undefined) throw new Error('there is no key for secret headers');
   const after = Object.entries(headers).map(([name, value]) => {
-    const place: SecretPlace = { purpose: 'header', projectId, row: [id, name] };
+    const place = placeOf(of, name);
     if (isSealed(value)) {
       if (keyIdOf(value.sealed) === box.keyId) return [name, value];
       const text = box.open(place, value.sealed);
@@ -205,7 +204,7 @@ function sealed(
 /** Undefined when a value cannot be opened. */
 export function openHeaders(
   headers: TimerHeaders,
-  { projectId, id }: HeaderPlace,
+  of: HeaderPlace,
   box: SecretBox | undefined,
 ): Record<string, PlainHeader> | undefined {
   const opened: Record<string, PlainHeader> = {};
@@ -214,12 +213,20 @@ export function openHeaders(
       opened[name] = value instanceof SecretHeader ? value.reveal() : value;
       continue;
     }
-    const text = box?.open({ purpose: 'header', projectId, row: [id, name] }, value.sealed);
+    const text = box?.open(placeOf(of, name), value.sealed);
     const plain: unknown = text === undefined ? undefined : JSON.parse(text);
     if (typeof plain !== 'string' && !isTexts(plain)) return undefined;
     opened[name] = plain;
   }
   return opened;
+}
+
+/** What the record of one is bound to. */
+function placeOf(of: HeaderPlace, name: string): SecretPlace {
+  const { projectId } = of;
+  return 'id' in of
+    ? { purpose: 'header', projectId, row: [of.id, name] }
+    : { purpose: 'destination_header', projectId, row: [of.pattern, name] };
 }
 
 /** Nothing of them is encrypted. */

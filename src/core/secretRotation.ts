@@ -3,7 +3,7 @@ import { invalidField } from './errors.ts';
 /** Behind which row a step begins. */
 export interface RotationPlace {
   readonly projectId: number;
-  /** The name of a secret, or the id of a timer. */
+  /** The name of a secret, or the id of a timer, of settings of a destination or of a signing key. */
   readonly row: string;
 }
 
@@ -19,9 +19,16 @@ export interface RotationStep {
 
 /**
  * What is walked, in this order. The live timers come twice: a finished one that is retried meanwhile
- * moves from behind the walk to before it.
+ * moves from behind the walk to before it. Cursors have the place: a new one goes to the end.
  */
-export const rotationPhases = ['secrets', 'timers', 'history', 'timers'] as const;
+export const rotationPhases = [
+  'secrets',
+  'timers',
+  'history',
+  'timers',
+  'destinations',
+  'signingKeys',
+] as const;
 export type RotationPhase = (typeof rotationPhases)[number];
 
 /** How far a rotation has come. */
@@ -50,11 +57,12 @@ const start: RotationPlace = { projectId: 0, row: '' };
 
 /** Where a phase begins. */
 export function phaseStart(phase: number, left: number): RotationState {
-  return {
-    phase,
-    place: rotationPhases[phase] === 'secrets' ? start : { ...start, row: '0' },
-    left,
-  };
+  return { phase, place: isNumbered(phase) ? { ...start, row: '0' } : start, left };
+}
+
+/** Whether its rows go by numbers. */
+function isNumbered(phase: number): boolean {
+  return rotationPhases[phase] !== 'secrets' && rotationPhases[phase] !== 'signingKeys';
 }
 
 /** Not signed: an operator may begin wherever they like. */
@@ -67,9 +75,8 @@ export function parseRotationCursor(value: unknown): RotationState {
   if (value === undefined) return phaseStart(0, 0);
   const given = typeof value === 'string' ? value : '';
   const [, phase, projectId, left, row = ''] =
-    /^([0-3])\.(\d{1,15})\.(\d{1,15})\.([a-z0-9_-]{0,64})$/.exec(given) ?? [];
-  const isTimer = phase !== '0';
-  if (phase === undefined || (isTimer && !/^\d{1,15}$/.test(row))) {
+    /^([0-5])\.(\d{1,15})\.(\d{1,15})\.([a-z0-9_-]{0,64})$/.exec(given) ?? [];
+  if (phase === undefined || (isNumbered(Number(phase)) && !/^\d{1,15}$/.test(row))) {
     throw invalidField('cursor', 'must be of the step before');
   }
   return {

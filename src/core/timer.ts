@@ -5,6 +5,7 @@ import type { IdempotencyKey } from './idempotency.ts';
 import type { TimerId } from './ids.ts';
 import type { RetryPolicy } from './retryPolicy.ts';
 import type { PlainHeader, TimerHeaders } from './secretHeaders.ts';
+import type { TlsIdentity } from './tlsIdentity.ts';
 
 /** The states that a caller sees; `docs/states.md` draws who moves a timer between them. */
 export type TimerStatus =
@@ -28,6 +29,8 @@ export interface TimerRequest {
 /** The same as it goes out: everything in it is what the receiver is to see. */
 export interface SentRequest extends TimerRequest {
   readonly headers: Readonly<Record<string, PlainHeader>> | null;
+  /** As whom to connect, where the destination says so. */
+  readonly tls?: TlsIdentity | undefined;
 }
 
 /** What a caller says of a timer, apart from when it is due. */

@@ -1,9 +1,9 @@
-import type { buildConnector } from 'undici';
 import type { EgressProxy } from '../core/egressSettings.ts';
 import type { AddressGuard } from './addressGuard.ts';
 import { createGuardedConnector } from './guardedConnector.ts';
 import { createNameLookup } from './nameLookup.ts';
 import { createProxyConnector } from './proxyConnector.ts';
+import type { Connector } from './tlsConnector.ts';
 
 /** The way out: straight to where the guard allows, or through the operator's proxy. */
 export function createConnector(options: {
@@ -14,7 +14,7 @@ export function createConnector(options: {
   nameServers: readonly string[] | undefined;
   connectTimeoutMs: number;
   monotonicMs: () => number;
-}): buildConnector.connector {
+}): Connector {
   const { guard, egressProxy, nameServers, connectTimeoutMs, monotonicMs } = options;
   if (egressProxy !== undefined) {
     return createProxyConnector({ guard, proxy: egressProxy, connectTimeoutMs });

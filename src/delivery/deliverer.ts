@@ -2,10 +2,11 @@ import type { AttemptErrorCode, NotStartedReason, Outcome } from '../core/attemp
 import type { TimerId } from '../core/ids.ts';
 import type { SentRequest } from '../core/timer.ts';
 import { deliveryTarget, type DeliveryTarget } from '../core/target.ts';
-import type { Job, Transport } from '../transport/transport.ts';
+import { webhookSignature, type SigningKey } from '../core/webhookSignature.ts';
+import type { Job, PreparedRequest, Transport } from '../transport/transport.ts';
 import type { Destinations, Place } from './destinations.ts';
 import type { HttpClient, HttpResult } from './httpClient.ts';
-import { webhookHeaders } from './webhookHeaders.ts';
+import { timestampSeconds, webhookHeaders } from './webhookHeaders.ts';
 
 /**
  * Makes attempts. A job waits for a slot of its destination, is checked once more (recalled,
@@ -31,6 +32,7 @@ interface QueuedJob {
 
 interface PreparedJob extends QueuedJob {
   readonly request: SentRequest;
+  readonly signingKeys: readonly SigningKey[];
   readonly path: string;
 }
 
@@ -53,16 +55,17 @@ export function createDeliverer(options: {
     // Recalled while it waited.
     if (queued.get(job.timerId) !== queuedJob) return free();
     queued.delete(job.timerId);
-    if (job.prepare === undefined) return send({ ...queuedJob, request: job.request, path });
-    job.prepare().then(
-      (request) => {
-        if (request === undefined) {
+    const prepared = job.prepare();
+    if (!(prepared instanceof Promise)) return send({ ...queuedJob, ...prepared, path });
+    prepared.then(
+      (given) => {
+        if (given === undefined) {
           finish({ kind: 'not_started', reason: 'taken_over' });
           return free();
         }
-        const prepared = preparedFrom(queuedJob, request, origin);
-        if (prepared !== undefined) return send(prepared);
-        failUnsent(queuedJob, typeof request === 'string' ? request : 'request_invalid');
+        const ready = preparedFrom(queuedJob, given, origin);
+        if (ready !== undefined) return send(ready);
+        failUnsent(queuedJob, typeof given === 'string' ? given : 'request_invalid');
         free();
       },
       () => {
@@ -100,7 +103,7 @@ export function createDeliverer(options: {
   }
 
   function send(preparedJob: PreparedJob): void {
-    const { job, finish, request, origin, path } = preparedJob;
+    const { job, finish, request, signingKeys, origin, path } = preparedJob;
     let held = origin;
     const free = () => destinations.release(held);
     const startedAtMs = toMicroseconds(nowMs());
@@ -124,19 +127,28 @@ export function createDeliverer(options: {
         finish({ kind: 'attempted', attempt: { ...attempt, detail: result.detail } });
       } else finish({ kind: 'attempted', attempt });
     };
-    const { method, body, headers, timeoutMs } = request;
+    const { method, body, headers, timeoutMs, tls } = request;
+    const webhookId = `${installationId}_${job.timerId}`;
+    const signed = { id: webhookId, timestampSeconds: timestampSeconds(startedAtMs) };
+    const sign =
+      signingKeys.length === 0
+        ? undefined
+        : (what: Buffer | null) => webhookSignature(signingKeys, { ...signed, body: what });
     http.send(
       {
         origin,
         path,
         method,
         headers: webhookHeaders({
-          webhookId: `${installationId}_${job.timerId}`,
+          webhookId,
           timestampMs: startedAtMs,
           attempt: job.attempt,
+          signature: sign?.(body),
           own: headers,
         }),
         body,
+        tls,
+        sign,
         timeoutMs: timeoutMs ?? options.timeoutDefaultMs,
         mayWrite: job.mayStart,
         changeOrigin(next, startThere) {
@@ -193,12 +205,12 @@ function targetOf({ timerId }: Job, request: SentRequest): DeliveryTarget | unde
 /** Undefined when the request leads elsewhere than the slot that was won for it, or is none. */
 function preparedFrom(
   queuedJob: QueuedJob,
-  request: SentRequest | AttemptErrorCode,
+  given: PreparedRequest | AttemptErrorCode,
   origin: string,
 ): PreparedJob | undefined {
-  const target = typeof request === 'string' ? undefined : targetOf(queuedJob.job, request);
-  if (typeof request === 'string' || target?.origin !== origin) return undefined;
-  return { ...queuedJob, request, ...target };
+  const target = typeof given === 'string' ? undefined : targetOf(queuedJob.job, given.request);
+  if (typeof given === 'string' || target?.origin !== origin) return undefined;
+  return { ...queuedJob, ...given, ...target };
 }
 
 function unsentAttempt(job: Job, startedAtMs: number, errorCode: AttemptErrorCode): Outcome {

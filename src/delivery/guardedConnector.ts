@@ -1,8 +1,9 @@
 import { isIP } from 'node:net';
-import { buildConnector } from 'undici';
+import type { buildConnector } from 'undici';
 import { portOf } from '../core/target.ts';
 import type { AddressGuard } from './addressGuard.ts';
 import type { NameLookup } from './nameLookup.ts';
+import { createTlsConnector, type Connector } from './tlsConnector.ts';
 
 /**
  * Refused by what the URL says. The message is for the operator: `attemptErrorCode` makes of it
@@ -20,9 +21,6 @@ export class AnswerNotAllowed extends TargetNotAllowed {
   override readonly code = 'BELFRY_ANSWER_NOT_ALLOWED';
 }
 
-/** HTTP/1.1 only: what is known of hostile receivers, and tested, is known of that. */
-export const connectorOptions = { allowH2: false } as const;
-
 /**
  * Connects only where the guard allows: judges literals (no look-up is made for those), every
  * address of a name, and hands exactly those addresses to the connection, so that a second answer
@@ -34,11 +32,11 @@ export function createGuardedConnector(options: {
   names: NameLookup;
   /** For the look-up, and then for connecting. */
   connectTimeoutMs: number;
-}): buildConnector.connector {
+}): Connector {
   const { guard, names, connectTimeoutMs } = options;
-  const direct = buildConnector({ ...connectorOptions, timeout: connectTimeoutMs });
+  const direct = createTlsConnector({ timeout: connectTimeoutMs });
 
-  async function connectorTo(host: string, port: number): Promise<buildConnector.connector> {
+  async function connectorTo(host: string, port: number): Promise<Connector> {
     if (isIP(host) !== 0) return direct;
     const isNamed = guard.isNamed(host, port);
     const addresses = await (isNamed ? names.bySystem(host) : names.byDns(host));
@@ -46,8 +44,7 @@ export function createGuardedConnector(options: {
       const reason = guard.judgeAddress(host, port, address);
       if (reason !== undefined) throw new AnswerNotAllowed(`${host}: ${reason}`);
     }
-    return buildConnector({
-      ...connectorOptions,
+    return createTlsConnector({
       timeout: connectTimeoutMs,
       lookup: (_host, _options, done) => done(null, addresses),
     });

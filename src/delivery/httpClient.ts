@@ -1,7 +1,8 @@
 import type { IncomingHttpHeaders } from 'node:http';
-import type { buildConnector, Dispatcher } from 'undici';
+import type { Dispatcher } from 'undici';
 import type { AttemptErrorCode, ResponseSample } from '../core/attempt.ts';
 import { attemptErrorCode, attemptErrorDetail } from './attemptErrors.ts';
+import type { Connector } from './tlsConnector.ts';
 import { createOriginPools, type OriginPools } from './originPools.ts';
 import { nextHop, redirectsMax, type Hop } from './redirects.ts';
 import { ResponseSampler } from './responseSample.ts';
@@ -61,7 +62,7 @@ const timeoutMaxMs = 2 ** 31 - 1;
  */
 export function createHttpClient(options: {
   /** Makes connections, only where they may lead: see guardedConnector. */
-  connect: buildConnector.connector;
+  connect: Connector;
   connectionsPerOrigin: number;
   allowRedirects: boolean;
 }): HttpClient {
@@ -163,14 +164,14 @@ class Exchange implements Dispatcher.DispatchHandler {
   }
 
   onResponseEnd(): void {
-    this.#pools.ended(this.#hop.origin);
+    this.#pools.ended(this.#hop);
     if (this.#next !== undefined && !this.#settled) return this.#follow(this.#next);
     if (this.#status !== undefined) this.#settleByStatus(this.#status);
     this.#onFree();
   }
 
   onResponseError(_: Dispatcher.DispatchController, err: Error): void {
-    this.#pools.ended(this.#hop.origin);
+    this.#pools.ended(this.#hop);
     const detail = attemptErrorDetail(err);
     const failure = { kind: 'error', errorCode: attemptErrorCode(err) } as const;
     this.#settle(detail === undefined ? failure : { ...failure, detail });

@@ -1,9 +1,9 @@
 import { connect, type Socket } from 'node:net';
-import { buildConnector } from 'undici';
 import type { EgressProxy } from '../core/egressSettings.ts';
 import { portOf } from '../core/target.ts';
 import type { AddressGuard } from './addressGuard.ts';
-import { connectorOptions, TargetNotAllowed } from './guardedConnector.ts';
+import { TargetNotAllowed } from './guardedConnector.ts';
+import { createTlsConnector, type Connector } from './tlsConnector.ts';
 
 /** The proxy could not be reached, or made no connection. The message is for the operator. */
 export class ProxyFailed extends Error {
@@ -22,9 +22,9 @@ export function createProxyConnector(options: {
   proxy: EgressProxy;
   /** For the tunnel, and then for TLS in it. */
   connectTimeoutMs: number;
-}): buildConnector.connector {
+}): Connector {
   const { guard, proxy, connectTimeoutMs } = options;
-  const overTls = buildConnector({ ...connectorOptions, timeout: connectTimeoutMs });
+  const overTls = createTlsConnector({ timeout: connectTimeoutMs });
 
   return (target, callback) => {
     const objection = guard.judgeUrl(target);

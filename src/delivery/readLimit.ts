@@ -1,5 +1,6 @@
 import type { Socket } from 'node:net';
 import type { buildConnector } from 'undici';
+import type { Connector } from './tlsConnector.ts';
 
 /**
  * What may come in after a request: the headers, the body and the 1xx responses that are read, and
@@ -25,7 +26,7 @@ interface Watched {
  * would have us parse as fast as the network goes until the deadline. Looked at every 50 ms and not
  * as it comes: a look costs less than 1 µs a connection, and nothing when there are none.
  */
-export function withReadLimit(connect: buildConnector.connector): buildConnector.connector {
+export function withReadLimit(connect: Connector): Connector {
   const sockets = new Map<Socket, Watched>();
   let timer: NodeJS.Timeout | undefined;
 

@@ -11,18 +11,21 @@ export function webhookHeaders(options: {
   webhookId: string;
   timestampMs: number;
   attempt: number;
+  /** Undefined: it goes out unsigned. */
+  signature?: string | undefined;
   /** The timer's own headers, checked at creation. */
   own: SentRequest['headers'];
 }): string[] {
-  const { webhookId, timestampMs, attempt, own } = options;
+  const { webhookId, timestampMs, attempt, signature, own } = options;
   const headers = [
     'webhook-id',
     webhookId,
     'webhook-timestamp',
-    String(Math.floor(timestampMs / 1_000)),
+    String(timestampSeconds(timestampMs)),
     'belfry-attempt',
     String(attempt),
   ];
+  if (signature !== undefined) headers.push('webhook-signature', signature);
   let hasUserAgent = false;
   for (const [name, value] of Object.entries(own ?? {})) {
     if (name.toLowerCase() === 'user-agent') hasUserAgent = true;
@@ -30,4 +33,9 @@ export function webhookHeaders(options: {
   }
   if (!hasUserAgent) headers.push('user-agent', userAgent);
   return headers;
+}
+
+/** As `webhook-timestamp` has it, and as it is signed. */
+export function timestampSeconds(timestampMs: number): number {
+  return Math.floor(timestampMs / 1_000);
 }

@@ -1,4 +1,4 @@
-import { emptyBook, type DestinationBook, type DestinationSettings } from '../core/destination.ts';
+import type { DestinationBook, DestinationSettings } from '../core/destination.ts';
 import { originOf } from '../core/target.ts';
 import type { ClaimedTimer } from '../core/timer.ts';
 import type { Destination } from './destinationLanes.ts';
@@ -148,7 +148,6 @@ export function createAdmissions(options: {
 
   return {
     admit({ projectId, expiresAtMs, request }) {
-      if (book === emptyBook) return free;
       const settings = book.settingsOfUrl(projectId, request.url);
       if (settings === undefined) return free;
       const { concurrencyMax, ratePerSecond } = settings;
@@ -192,7 +191,7 @@ export function createAdmissions(options: {
       withdraw(admissions);
     },
     async refresh() {
-      if (book === emptyBook) return;
+      if (!book.hasAny()) return;
       const before = processes;
       processes = await living();
       const self = owner();

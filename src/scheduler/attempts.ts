@@ -7,17 +7,20 @@ import {
   type Outcome,
   type Verdict,
 } from '../core/attempt.ts';
+import { emptyBook, type DestinationBook } from '../core/destination.ts';
 import { assertNever } from '../core/errors.ts';
 import type { TimerId } from '../core/ids.ts';
 import { redactSample, secretTexts } from '../core/redaction.ts';
 import type { RetryPolicy } from '../core/retryPolicy.ts';
 import { loggedUrl } from '../core/target.ts';
-import type { ClaimedTimer, SentRequest } from '../core/timer.ts';
+import type { ClaimedTimer } from '../core/timer.ts';
 import type { Logger } from '../telemetry/log.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
-import type { Transport } from '../transport/transport.ts';
+import type { PreparedRequest, Transport } from '../transport/transport.ts';
+import type { Breaker } from './breaker.ts';
 import type { Admission, Holding, Holdings } from './holdings.ts';
 import { isSent, type SecretRequests } from './secretRequests.ts';
+import type { SigningKeys } from './signingKeys.ts';
 
 type Fence = Pick<ClaimedTimer, 'id' | 'owner' | 'claim'>;
 
@@ -50,6 +53,9 @@ export function createAttempts(options: {
   store: AttemptStore;
   recorder: OutcomeRecorder;
   secrets: SecretRequests;
+  /** None: nothing is set. */
+  book?: Pick<DestinationBook, 'settingsOfUrl'>;
+  signing: SigningKeys;
   transport: Transport;
   holdings: Holdings;
   retryDefaults: RetryPolicy;
@@ -61,6 +67,7 @@ export function createAttempts(options: {
   mayStart: (holding: Holding) => boolean;
   /** Whether its destination takes it, by rate and concurrency; undefined: not now. */
   admit: (timer: ClaimedTimer) => Admission | undefined | Promise<Admission | undefined>;
+  breaker: Breaker;
   /** Its destination does not take it now: it is to wait for that elsewhere. */
   onRefused: (holding: Holding) => void;
   giveBack: (holding: Holding) => Promise<void>;
@@ -69,11 +76,13 @@ export function createAttempts(options: {
   /** An outcome is recorded; the timer comes back in so many milliseconds, Infinity for never. */
   onRecorded: (retryInMs: number) => void;
 }): Attempts {
-  const { store, recorder, secrets, transport, holdings, retryDefaults, log, metrics } = options;
+  const { store, recorder, secrets, signing, transport, holdings } = options;
+  const { retryDefaults, log, metrics, book = emptyBook } = options;
   const {
     random = Math.random,
     mayStart,
     admit,
+    breaker,
     onRefused,
     giveBack,
     onLeaseEnded,
@@ -162,7 +171,8 @@ export function createAttempts(options: {
   async function carry(holding: Holding): Promise<void> {
     const { timer } = holding;
     const { request } = timer;
-    const isWhole = isSent(request);
+    const isWhole =
+      isSent(request) && book.settingsOfUrl(timer.projectId, request.url) === undefined;
     let sent: readonly string[] = [];
     const tellSecrets = (secrets: readonly string[]) => {
       sent = secrets;
@@ -175,9 +185,7 @@ export function createAttempts(options: {
       dueAtMs: timer.nextAtMs,
       expiresAtMs: timer.expiresAtMs,
       mayStart: () => mayStart(holding),
-      ...(timer.lostInRow > 0 || timer.bodyDeferred || !isWhole
-        ? { prepare: () => prepare(timer, tellSecrets) }
-        : {}),
+      prepare: () => prepareAtOnce(timer) ?? prepare(timer, tellSecrets),
       onStart: () => {
         holding.phase = 'started';
       },
@@ -187,22 +195,37 @@ export function createAttempts(options: {
     await settle(holding, withoutSecrets(outcome, sent));
   }
 
+  /** Where nothing is left to do and the keys are known, as of most attempts. Costs no promise. */
+  function prepareAtOnce(timer: ClaimedTimer): PreparedRequest | undefined {
+    const { request } = timer;
+    if (timer.lostInRow > 0 || timer.bodyDeferred || !isSent(request)) return undefined;
+    if (book.settingsOfUrl(timer.projectId, request.url) !== undefined) return undefined;
+    const signingKeys = signing.known(timer.projectId);
+    return signingKeys && { request, signingKeys };
+  }
+
   /**
    * Makes the start of a suspicious timer durable, fetches a body that was left behind, and puts in
-   * the secrets: last, so that they are as fresh as can be.
+   * what the destination adds, the secrets and the keys that sign: last, so that they are as fresh as can be.
    */
   async function prepare(
     timer: ClaimedTimer,
     tellSecrets: (secrets: readonly string[]) => void,
-  ): Promise<SentRequest | AttemptErrorCode | undefined> {
+  ): Promise<PreparedRequest | AttemptErrorCode | undefined> {
     if (timer.lostInRow > 0 && !(await store.markStart(timer))) return undefined;
     const body = timer.bodyDeferred ? await store.fetchBody(timer) : timer.request.body;
     if (body === undefined) return undefined;
-    if (isSent(timer.request)) return { ...timer.request, body };
-    const resolved = await secrets.resolve(timer);
+    const settings = book.settingsOfUrl(timer.projectId, timer.request.url);
+    const [resolved, signingKeys] = await Promise.all([
+      settings === undefined && isSent(timer.request)
+        ? { request: timer.request, secrets: [] }
+        : secrets.resolve(timer, settings),
+      signing.read(timer.projectId),
+    ]);
     if (typeof resolved === 'string') return resolved;
+    if (signingKeys === 'secret_unreadable') return signingKeys;
     tellSecrets(resolved.secrets);
-    return { ...resolved.request, body };
+    return { request: { ...resolved.request, body }, signingKeys };
   }
 
   function settle(holding: Holding, outcome: Outcome): Promise<void> {
@@ -220,6 +243,7 @@ export function createAttempts(options: {
           random,
         });
         observe(timer, attempt, verdict);
+        breaker.observe(timer, attempt, holding.admission?.isProbe === true);
         return record(holding, verdict, attempt);
       }
       case 'not_started':

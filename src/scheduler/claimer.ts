@@ -30,7 +30,12 @@ export interface ClaimStore {
   claimAhead(options: ClaimOptions): Promise<Claimed>;
   sweep(options: ClaimOptions & { lostClaims: readonly number[] }): Promise<Claimed>;
   pull(options: PullOptions): Promise<Claimed>;
-  probe(options: Omit<PullOptions, 'rowsMax'> & { againInMs: number }): Promise<Claimed>;
+  probe(
+    options: Omit<PullOptions, 'rowsMax' | 'lane'> & {
+      readonly lanes: readonly number[];
+      readonly againInMs: number;
+    },
+  ): Promise<Claimed>;
   /** The database's clock, in milliseconds of the Unix epoch. */
   readClock(): Promise<number>;
   declareDead(): Promise<number[]>;
@@ -54,8 +59,12 @@ export interface Claimer {
   sweepStep(owner: number, rowsMax: number): Promise<readonly ClaimedTimer[]>;
   /** Due timers that wait in a lane, at most `rowsMax`. */
   pull(owner: number, lane: number, rowsMax: number): Promise<readonly ClaimedTimer[]>;
-  /** The first due timer of a closed lane, if no process has had one within so long. */
-  probe(owner: number, lane: number, againInMs: number): Promise<readonly ClaimedTimer[]>;
+  /** The first due timer of each closed lane, if no process has had one within so long. */
+  probe(
+    owner: number,
+    lanes: readonly number[],
+    againInMs: number,
+  ): Promise<readonly ClaimedTimer[]>;
   /**
    * Asks the database for its clock alone. The reply to a claim is read only after its rows: with a
    * few hundred of them the bound lay 0.5 ms behind the clock, and so did every firing.
@@ -183,9 +192,9 @@ export function createClaimer(options: {
       const claim = newClaim();
       return timed(claim, () => store.pull({ lane, owner, claim, rowsMax }));
     },
-    probe(owner, lane, againInMs) {
+    probe(owner, lanes, againInMs) {
       const claim = newClaim();
-      return timed(claim, () => store.probe({ lane, owner, claim, againInMs }));
+      return timed(claim, () => store.probe({ lanes, owner, claim, againInMs }));
     },
     async sampleClock() {
       const sentAtMs = clock.monotonicMs();

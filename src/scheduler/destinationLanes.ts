@@ -1,4 +1,4 @@
-import { emptyBook, type DestinationBook } from '../core/destination.ts';
+import type { DestinationBook } from '../core/destination.ts';
 import type { TimerId } from '../core/ids.ts';
 import { loggedUrl, originOf } from '../core/target.ts';
 import type { ClaimedTimer } from '../core/timer.ts';
@@ -13,6 +13,7 @@ export interface Destination {
 interface LimitedLane extends Destination {
   readonly id: number;
   readonly closedUntilMs: number;
+  readonly probeAtMs: number;
 }
 
 type ParkedTimer = Pick<ClaimedTimer, 'id' | 'owner' | 'claim'> & Destination;
@@ -25,11 +26,6 @@ export interface DestinationLaneStore {
   ): Promise<readonly { readonly id: TimerId; readonly lane: number }[]>;
   open(lane: number, aheadMax: number): Promise<{ readonly nextAtMs: number | null } | undefined>;
   releaseExpired(lanes: readonly number[], rowsMax: number): Promise<void>;
-  close(
-    destination: Destination,
-    options: { forMs: number; probeInMs: number; reason: string },
-  ): Promise<void>;
-  reopen(destination: Destination): Promise<void>;
 }
 
 /** A lane as this process knows it. */
@@ -38,6 +34,8 @@ export interface KnownLane extends Destination {
   id: number | undefined;
   /** Nothing leaves it before. */
   closedUntilMs: number;
+  /** But for a probe, from then on. */
+  probeAtMs: number;
   /** Looks that had begun when this process knew of it last by itself. */
   knownAtLook: number;
   /** How often it has. */
@@ -71,15 +69,14 @@ export interface DestinationLanes {
   open(lane: KnownLane): Promise<void>;
   /** What expires while it waits is let go, to be ended. */
   releaseExpired(lanes: readonly KnownLane[]): Promise<void>;
-  /**
-   * Nothing starts there for so long (Infinity: until `reopen`), but for a probe (pulls.ts) from `probeInMs`
-   * on. Other processes know within 250 ms. The reason is for people: `breaker`.
-   */
-  close(
-    destination: Destination,
-    options: { forMs: number; probeInMs?: number; reason: string },
-  ): Promise<void>;
-  reopen(destination: Destination): Promise<void>;
+  /** Whether its settings say so. */
+  isPausedAt(destination: Destination): boolean;
+  /** Whether timers of the project wait for any destination. */
+  isAnyOf(projectId: number): boolean;
+  /** The breaker of it is open, as is committed; the others know within 250 ms. */
+  closed(destination: Destination, probeAtMs: number): void;
+  /** It is not any more. */
+  reopened(destination: Destination): void;
 }
 
 const expiredRowsMax = 500;
@@ -100,7 +97,6 @@ export function createDestinationLanes(options: {
   onReleased: (nextAtMs: number) => void;
 }): DestinationLanes {
   const { store, book, nowMs, log, onLimited, onReleased } = options;
-  const isBookEmpty = book === emptyBook;
   let known = new Map<number, Map<string, KnownLane>>();
   const told = new Map<string, number>();
   let looks = 0;
@@ -111,11 +107,11 @@ export function createDestinationLanes(options: {
   }
 
   function isPausedAt({ projectId, origin }: Destination): boolean {
-    return !isBookEmpty && book.settingsOf(projectId, origin)?.isPaused === true;
+    return book.settingsOf(projectId, origin)?.isPaused === true;
   }
 
   function isPausedFor(projectId: number, url: string): boolean {
-    return !isBookEmpty && book.settingsOfUrl(projectId, url)?.isPaused === true;
+    return book.settingsOfUrl(projectId, url)?.isPaused === true;
   }
 
   function isClosedAt(destination: Destination): boolean {
@@ -132,6 +128,7 @@ export function createDestinationLanes(options: {
         origin,
         id: undefined,
         closedUntilMs: -Infinity,
+        probeAtMs: Infinity,
         knownAtLook: looks,
         marks: 0,
       };
@@ -156,7 +153,7 @@ export function createDestinationLanes(options: {
   return {
     waitsAt({ projectId, expiresAtMs, request }) {
       const lanes = known.size === 0 ? undefined : known.get(projectId);
-      if (lanes === undefined && isBookEmpty) return undefined;
+      if (lanes === undefined && !book.hasAny(projectId)) return undefined;
       // What has expired is not started either, but it is to be ended.
       if (expiresAtMs !== null && expiresAtMs <= nowMs()) return undefined;
       const { url } = request;
@@ -200,9 +197,10 @@ export function createDestinationLanes(options: {
       const before = known;
       const now = new Map<number, Map<string, KnownLane>>();
       let isNew = false;
-      for (const { id, projectId, origin, closedUntilMs } of found) {
+      for (const lane of found) {
+        const { id, projectId, origin, closedUntilMs, probeAtMs } = lane;
         isNew ||= before.get(projectId)?.get(origin)?.id === undefined;
-        put(now, { id, projectId, origin, closedUntilMs, knownAtLook: 0, marks: 0 });
+        put(now, { id, projectId, origin, closedUntilMs, probeAtMs, knownAtLook: 0, marks: 0 });
       }
       for (const lanes of before.values()) {
         for (const lane of lanes.values()) {
@@ -238,15 +236,15 @@ export function createDestinationLanes(options: {
       const ids = lanes.flatMap(({ id }) => (id === undefined ? [] : [id]));
       if (ids.length > 0) await store.releaseExpired(ids, expiredRowsMax);
     },
-    async close(destination, { forMs, probeInMs = Infinity, reason }) {
-      mark(destination, { closedUntilMs: nowMs() + forMs });
-      await store.close(destination, { forMs, probeInMs, reason });
-      mark(destination, { closedUntilMs: nowMs() + forMs });
+    isPausedAt,
+    isAnyOf: (projectId) => known.has(projectId),
+    closed(destination, probeAtMs) {
+      mark(destination, { closedUntilMs: Infinity, probeAtMs });
       onLimited();
     },
-    async reopen(destination) {
-      await store.reopen(destination);
-      if (laneAt(destination) !== undefined) mark(destination, { closedUntilMs: -Infinity });
+    reopened(destination) {
+      if (laneAt(destination) === undefined) return;
+      mark(destination, { closedUntilMs: -Infinity, probeAtMs: Infinity });
       onLimited();
     },
   };

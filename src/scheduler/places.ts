@@ -1,6 +1,7 @@
 import type { TimerId } from '../core/ids.ts';
 import { originOf } from '../core/target.ts';
 import type { ClaimedTimer } from '../core/timer.ts';
+import { noBreaker } from './breaker.ts';
 import type { DestinationLanes } from './destinationLanes.ts';
 import type { Admission, Holding } from './holdings.ts';
 import type { Lanes } from './lanes.ts';
@@ -55,4 +56,5 @@ export const noDestinations = {
     park: () => Promise.resolve(new Set<TimerId>()),
   },
   admissions: { admit: () => unlimited },
+  breaker: noBreaker,
 };

@@ -10,13 +10,15 @@ export interface PullingScheduler {
   roomToPull(): number;
   /** Due timers of a lane, one for each admission at the most; resolves with how many. */
   pull(lane: number, admissions: readonly Admission[]): Promise<number>;
-  probe(lane: number, againInMs: number): Promise<boolean>;
+  /** The first due timer of each of these closed lanes, if no other process has it. */
+  probe(lanes: readonly number[], againInMs: number): Promise<number>;
 }
 
 /**
  * Timers leave the lanes of destinations by being pulled: each process claims out of each lane as many as
  * it has room, places at the destination, permits and tokens for. So what waits costs nothing, none comes
- * in vain, and no process is needed for it. A lane in which nothing is left is opened.
+ * in vain, and no process is needed for it. A lane in which nothing is left is opened. Out of one that is
+ * closed goes one at a time, to see whether its destination answers.
  */
 export interface Pulls {
   start(): void;
@@ -25,11 +27,6 @@ export interface Pulls {
   kick(): void;
   /** A permit of this destination is free: look soon, if others wait there. */
   freed(destination: Destination): void;
-  /**
-   * Claims one due timer of a closed lane, to see whether its destination answers. False where none
-   * waits, or another process has done so within `againInMs`.
-   */
-  probe(destination: Destination, againInMs: number): Promise<boolean>;
 }
 
 const everyMs = 50;
@@ -39,6 +36,9 @@ const leastMs = 5;
 const rowsMax = 500;
 const expiredEveryMs = 1_000;
 const retryMs = 500;
+const probesEveryMs = 200;
+/** What comes of a probe says when the next may leave; this is for one whose process dies. */
+const probeAgainInMs = 60_000;
 
 export function createPulls(options: {
   lanes: DestinationLanes;
@@ -49,17 +49,20 @@ export function createPulls(options: {
   /** Ends what waits beyond a crowd at slow destinations. */
   partCrowds: () => void;
   isProjectPaused: (projectId: number) => boolean;
+  /** The database's clock, at most. */
+  nowMs: () => number;
   monotonicMs: () => number;
   log: Logger;
 }): Pulls {
   const { lanes, admissions, scheduler, places, partCrowds, isProjectPaused } = options;
-  const { monotonicMs, log } = options;
+  const { nowMs, monotonicMs, log } = options;
   const stopped = new AbortController();
   let expiredAtMs = -Infinity;
   let loop: Promise<void> | undefined;
   let wake: (() => void) | undefined;
   let isKicked = false;
   let turns = 0;
+  let probedAtMs = -Infinity;
 
   async function run(): Promise<void> {
     while (!stopped.signal.aborted) {
@@ -111,6 +114,21 @@ export function createPulls(options: {
       if (stopped.signal.aborted) return;
       if (lane.id !== undefined) await pull(lane, lane.id);
     }
+    await probe(all);
+  }
+
+  async function probe(all: readonly KnownLane[]): Promise<void> {
+    const now = nowMs();
+    if (monotonicMs() - probedAtMs < probesEveryMs) return;
+    const due = all.flatMap((lane) => {
+      const mayLeave = lane.closedUntilMs > now && lane.probeAtMs <= now;
+      if (!mayLeave || lanes.isPausedAt(lane) || isProjectPaused(lane.projectId)) return [];
+      return lane.id === undefined ? [] : [lane.id];
+    });
+    const some = due.slice(0, Math.min(scheduler.roomToPull(), rowsMax));
+    if (some.length === 0) return;
+    probedAtMs = monotonicMs();
+    await scheduler.probe(some, probeAgainInMs);
   }
 
   async function pull(lane: KnownLane, id: number): Promise<void> {
@@ -140,10 +158,6 @@ export function createPulls(options: {
     kick,
     freed(destination) {
       if (lanes.laneAt(destination) !== undefined) kick();
-    },
-    async probe(destination, againInMs) {
-      const id = lanes.laneAt(destination)?.id;
-      return id !== undefined && (await scheduler.probe(id, againInMs));
     },
   };
 }

@@ -1,4 +1,5 @@
 import type { MachineClock } from '../core/clock.ts';
+import type { DestinationBook } from '../core/destination.ts';
 import type { TimerId } from '../core/ids.ts';
 import type { RetryPolicy } from '../core/retryPolicy.ts';
 import { originOf } from '../core/target.ts';
@@ -12,6 +13,7 @@ import { createClaimer, type ClaimStore } from './claimer.ts';
 import type { DatabaseClock } from './databaseClock.ts';
 import type { Admissions } from './admissions.ts';
 import type { DestinationLanes } from './destinationLanes.ts';
+import type { Breaker } from './breaker.ts';
 import { createHoldings, type Admission, type Holding, type HoldingPhase } from './holdings.ts';
 import type { Lanes } from './lanes.ts';
 import type { Lease } from './lease.ts';
@@ -19,6 +21,7 @@ import { createParking, type Parked } from './parking.ts';
 import { createPlaces, noDestinations, noLanes } from './places.ts';
 import type { PullingScheduler } from './pulls.ts';
 import type { SecretRequests } from './secretRequests.ts';
+import type { SigningKeys } from './signingKeys.ts';
 
 type Fence = Pick<ClaimedTimer, 'id' | 'owner' | 'claim'>;
 
@@ -93,6 +96,9 @@ export function createScheduler(options: {
   store: SchedulerStore;
   recorder: OutcomeRecorder;
   secrets: SecretRequests;
+  /** None: nothing is set. */
+  book?: Pick<DestinationBook, 'settingsOfUrl'>;
+  signing: SigningKeys;
   transport: Transport;
   lease: Lease;
   /** None: all timers may start. */
@@ -101,6 +107,7 @@ export function createScheduler(options: {
   destinations?: {
     readonly lanes: Pick<DestinationLanes, 'waitsAt' | 'isClosed' | 'park'>;
     readonly admissions: Pick<Admissions, 'admit'>;
+    readonly breaker: Breaker;
   };
   clock: MachineClock;
   databaseClock: DatabaseClock;
@@ -136,6 +143,7 @@ export function createScheduler(options: {
       lease.mayStart() &&
       mayStartAt(holding),
     admit: destinations.admissions.admit,
+    breaker: destinations.breaker,
     onRefused(holding) {
       holdings.remove(holding);
       const { timer } = holding;
@@ -406,8 +414,11 @@ export function createScheduler(options: {
     },
     pull: (lane, admissions) =>
       pullIn(admissions, (owner) => claimer.pull(owner, lane, admissions.length)),
-    probe: async (lane, againInMs) =>
-      (await pullIn([probing], (owner) => claimer.probe(owner, lane, againInMs))) > 0,
+    probe: (laneIds, againInMs) =>
+      pullIn(
+        laneIds.map(() => probing),
+        (owner) => claimer.probe(owner, laneIds, againInMs),
+      ),
     phaseOf: (id) => holdings.get(id)?.phase,
     dropOwner(owner) {
       metrics.leaseLost.inc();

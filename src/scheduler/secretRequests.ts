@@ -8,8 +8,10 @@ import {
   resolveUrl,
   secretNamesIn,
 } from '../core/secretTemplate.ts';
+import type { SendingSettings } from '../core/destination.ts';
 import type { ClaimedTimer, SentRequest, TimerRequest } from '../core/timer.ts';
 import type { SecretValues } from './secretValues.ts';
+import type { TlsIdentities } from './tlsIdentities.ts';
 
 /** A request as it goes out, and what a receiver must not be recorded to have said. */
 export interface ResolvedRequest {
@@ -17,10 +19,13 @@ export interface ResolvedRequest {
   readonly secrets: readonly string[];
 }
 
-/** Puts the secrets into the request of a timer, just before its attempt. */
+/** Puts the secrets into the request of a timer, and what its destination adds, just before its attempt. */
 export interface SecretRequests {
   /** Why the attempt fails, where they cannot be put in. Rejects when the store cannot be asked. */
-  resolve(timer: ClaimedTimer): Promise<ResolvedRequest | AttemptErrorCode>;
+  resolve(
+    timer: ClaimedTimer,
+    settings?: SendingSettings,
+  ): Promise<ResolvedRequest | AttemptErrorCode>;
 }
 
 /** Whether a request goes out as it is; most do. */
@@ -34,18 +39,39 @@ export function createSecretRequests(options: {
   /** Undefined where the service has no keys. */
   box: SecretBox | undefined;
   values: SecretValues;
+  identities: TlsIdentities;
 }): SecretRequests {
-  const { box, values } = options;
+  const { box, values, identities } = options;
+
+  /** As it is kept, and with what is encrypted opened. */
+  function headersOf({ id, projectId, request }: ClaimedTimer, settings?: SendingSettings) {
+    const own = request.headers;
+    const added = settings?.headers ?? null;
+    const opened = own === null ? null : openHeaders(own, { id, projectId }, box);
+    if (settings === undefined || added === null) return { kept: own, opened };
+    const { pattern } = settings;
+    const openedToo = openHeaders(added, { projectId, pattern }, box);
+    return {
+      kept: { ...added, ...own },
+      opened:
+        opened === undefined || openedToo === undefined ? undefined : { ...openedToo, ...opened },
+    };
+  }
+
   return {
-    async resolve({ id, projectId, request }) {
-      const { url } = request;
-      const opened =
-        request.headers === null ? null : openHeaders(request.headers, { id, projectId }, box);
+    async resolve(timer, settings) {
+      const { projectId } = timer;
+      const { kept, opened } = headersOf(timer, settings);
       if (opened === undefined) return 'secret_unreadable';
+      const tls = settings?.hasTls === true ? await identities.read(settings) : undefined;
+      if (tls === null) return 'secret_unreadable';
+      const timeoutMs = timer.request.timeoutMs ?? settings?.timeoutMs ?? null;
+      const request: TimerRequest = { ...timer.request, headers: kept, timeoutMs };
+      const { url } = request;
       const secrets = sealedValues(request, opened);
       const names = secretNamesIn(url, opened);
       if (names.size === 0) {
-        return { request: { ...request, headers: opened }, secrets };
+        return { request: { ...request, headers: opened, tls }, secrets };
       }
       const found = await values.read(projectId, names);
       const named = new Map<string, string>();
@@ -56,7 +82,7 @@ export function createSecretRequests(options: {
         named.set(name, value);
       }
       const headers = opened === null ? null : resolveHeaders(opened, named);
-      const sent = { ...request, url: resolveUrl(url, named), headers };
+      const sent = { ...request, url: resolveUrl(url, named), headers, tls };
       // What was written by others than the API may be what no header can hold.
       if (
         !Object.values(headers ?? {})

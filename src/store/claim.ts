@@ -1,3 +1,4 @@
+import { numberArray } from './arrayLiteral.ts';
 import { timerIdFromDatabase, type TimerId } from '../core/ids.ts';
 import type { ClaimedTimer, HttpMethod, TimerRequest } from '../core/timer.ts';
 import type { RetryPolicy } from '../core/retryPolicy.ts';
@@ -153,15 +154,31 @@ const pull = pullStatement(
   WHERE id = $1::bigint AND state = 'limited' AND closed_until <= statement_timestamp()`,
 );
 
-/** One of a lane that is closed, for one process of all who ask at once: no other for so long. */
-const probe = pullStatement(
-  'pull_probe',
-  `
-  UPDATE belfry.lanes
-  SET next_release_at = statement_timestamp() + $5::float8 * interval '1 millisecond'
-  WHERE id = $1::bigint AND state = 'limited' AND closed_until > statement_timestamp()
-    AND next_release_at <= statement_timestamp() RETURNING id`,
-);
+// The first due of each of some closed lanes, for one process of all that ask at once: no other for so long.
+const probe = {
+  name: 'pull_probes',
+  text: `
+WITH due_lane AS MATERIALIZED (
+  SELECT id FROM belfry.lanes l
+  WHERE ${ownerLives('$2')} AND id = ANY ($1::bigint[]) AND state = 'limited'
+    AND closed_until > statement_timestamp() AND next_release_at <= statement_timestamp()
+    AND EXISTS (SELECT 1 FROM belfry.timers t
+      WHERE t.parked_lane = l.id AND t.next_at <= statement_timestamp())
+  ORDER BY id FOR UPDATE SKIP LOCKED
+), probed AS (
+  UPDATE belfry.lanes SET next_release_at = statement_timestamp() + $4::float8 * interval '1 millisecond'
+  WHERE id IN (SELECT id FROM due_lane)
+), due AS MATERIALIZED (
+  SELECT first.ctid FROM due_lane, LATERAL (
+    SELECT ctid FROM belfry.timers t
+    WHERE t.parked_lane = due_lane.id AND t.next_at <= statement_timestamp()
+    ORDER BY t.next_at LIMIT 1 FOR UPDATE SKIP LOCKED) AS first
+), claimed AS (
+  UPDATE belfry.timers t SET parked_lane = NULL, owner = $2::bigint, claim = $3::bigint
+  WHERE t.ctid = ANY (ARRAY(SELECT ctid FROM due))
+  RETURNING ${claimedColumns.join(', ')}
+)${claimedAnswer}`,
+};
 
 const readClock = {
   name: 'read_clock',
@@ -244,13 +261,18 @@ export function createClaimStore(database: Database) {
       return claimedFrom(rows, options);
     },
     /**
-     * Claims the first due timer of a lane that is closed, to see whether the receiver answers; none where
-     * another process has done so, until `againInMs` after it.
+     * Claims the first due timer of each of these lanes, which are closed, to see whether the receiver answers;
+     * none of a lane where another process has done so, until `againInMs` after it.
      */
-    async probe(options: Omit<PullOptions, 'rowsMax'> & { againInMs: number }): Promise<Claimed> {
-      const { lane, owner, claim, againInMs } = options;
-      const rows = await database.query<ClaimedRow>(probe, [lane, owner, claim, 1, againInMs]);
-      return claimedFrom(rows, options);
+    async probe(
+      options: Omit<PullOptions, 'rowsMax' | 'lane'> & {
+        readonly lanes: readonly number[];
+        readonly againInMs: number;
+      },
+    ): Promise<Claimed> {
+      const { lanes, owner, claim, againInMs } = options;
+      const values = [numberArray(lanes), owner, claim, againInMs];
+      return claimedFrom(await database.query<ClaimedRow>(probe, values), options);
     },
     /** The database's clock, in milliseconds of the Unix epoch with fractions. */
     async readClock(): Promise<number> {

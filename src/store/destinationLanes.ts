@@ -14,14 +14,16 @@ export interface LimitedLane extends Destination {
   readonly id: number;
   /** Nothing leaves it before; -Infinity where nothing but room, rate and permits holds it up. */
   readonly closedUntilMs: number;
+  /** When a probe may leave one that is closed. */
+  readonly probeAtMs: number;
 }
 
 // By lanes_at_work: nothing to read where nobody waits.
 const limitedLanes = {
   name: 'limited_lanes',
   text: `
-SELECT id, project_id, target, CASE WHEN closed_until > '-infinity'
-  THEN date_part('epoch', closed_until) * 1000 END
+SELECT id, project_id, target, date_part('epoch', closed_until) * 1000,
+  date_part('epoch', next_release_at) * 1000
 FROM belfry.lanes WHERE state <> 'open' AND kind = 'destination'`,
 };
 
@@ -88,29 +90,6 @@ WITH expired AS MATERIALIZED (
 UPDATE belfry.timers SET parked_lane = NULL WHERE ctid = ANY (ARRAY(SELECT ctid FROM expired))`,
 };
 
-const closeDestination = {
-  name: 'close_destination',
-  text: `
-INSERT INTO belfry.lanes AS l
-  (project_id, kind, target, state, closed_until, closed_reason, next_release_at)
-VALUES ($1::bigint, 'destination', $2, 'limited',
-  CASE WHEN $3::float8 < 'Infinity'
-    THEN statement_timestamp() + $3::float8 * interval '1 millisecond' ELSE 'infinity' END,
-  $4, CASE WHEN $5::float8 < 'Infinity'
-    THEN statement_timestamp() + $5::float8 * interval '1 millisecond' ELSE 'infinity' END)
-ON CONFLICT (project_id, kind, target) DO UPDATE SET state = 'limited',
-  closed_until = excluded.closed_until, closed_reason = excluded.closed_reason,
-  next_release_at = excluded.next_release_at,
-  changed_at = CASE WHEN l.state = 'limited' THEN l.changed_at ELSE clock_timestamp() END`,
-};
-
-const reopenDestination = {
-  name: 'reopen_destination',
-  text: `
-UPDATE belfry.lanes SET closed_until = '-infinity', closed_reason = NULL
-WHERE project_id = $1::bigint AND kind = 'destination' AND target = $2`,
-};
-
 // Of lanes that nobody has needed for an hour.
 const forgetOpen = {
   name: 'forget_open_lanes',
@@ -126,15 +105,12 @@ export function createDestinationLaneStore(database: Database) {
   return {
     async limited(): Promise<LimitedLane[]> {
       const rows =
-        await database.query<[id: number, projectId: number, origin: string, until: number | null]>(
-          limitedLanes,
-        );
-      return rows.map(([id, projectId, origin, until]) => ({
-        id,
-        projectId,
-        origin,
-        closedUntilMs: until ?? -Infinity,
-      }));
+        await database.query<
+          [id: number, projectId: number, origin: string, until: number, probeAt: number]
+        >(limitedLanes);
+      return rows.map(([id, projectId, origin, closedUntilMs, probeAtMs]) => {
+        return { id, projectId, origin, closedUntilMs, probeAtMs };
+      });
     },
     /** Resolves with those parked, and in which lane; the others are not ours any more. */
     async parkAt(
@@ -164,21 +140,6 @@ export function createDestinationLaneStore(database: Database) {
     /** Lets go what has expired while it waited, at most so many of each lane. */
     async releaseExpired(lanes: readonly number[], rowsMax: number): Promise<void> {
       await database.query(releaseExpired, [numberArray(lanes), rowsMax]);
-    },
-    /**
-     * Nothing leaves for so long (Infinity: until it is reopened), but for a probe (store/claim) from
-     * `probeInMs` on; what falls due is parked.
-     */
-    async close(
-      { projectId, origin }: Destination,
-      options: { forMs: number; probeInMs: number; reason: string },
-    ): Promise<void> {
-      const { forMs, probeInMs, reason } = options;
-      await database.query(closeDestination, [projectId, origin, forMs, reason, probeInMs]);
-    },
-    /** What waits may leave, by room, rate and permits. */
-    async reopen({ projectId, origin }: Destination): Promise<void> {
-      await database.query(reopenDestination, [projectId, origin]);
     },
     /** Some thousand at most. */
     async forget(): Promise<void> {

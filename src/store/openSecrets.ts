@@ -5,6 +5,7 @@ import type { NearTimers } from './insertTimers.ts';
 import { createSecretRotation } from './rotateSecrets.ts';
 import { forgetOtherSecretKeys, openSecretBox, registerSecretKey } from './secretKeys.ts';
 import { createSecretStore } from './secrets.ts';
+import { createSigningKeyStore } from './signingKeys.ts';
 
 /**
  * All that is kept encrypted, and the keys for it.
@@ -26,6 +27,7 @@ export async function openSecrets(options: {
   }
   return {
     ...createSecretStore(database, box),
+    signingKeys: createSigningKeyStore(database, box),
     /** Undefined without keys. */
     box,
     /** Again now and then: see `registerSecretKey`. */

@@ -8,6 +8,7 @@ import { markedRequest, requestRole, type RequestIdentity } from './projectQuery
 const readable: Readonly<Record<string, readonly string[] | null>> = {
   attempts: null,
   audit_log: null,
+  destinations: null,
   history: null,
   history_done: null,
   history_failed: null,
@@ -15,6 +16,8 @@ const readable: Readonly<Record<string, readonly string[] | null>> = {
   processes: ['id', 'expires_at'],
   projects: null,
   secrets: null,
+  // But for the secret.
+  signing_keys: ['project_id', 'id', 'scheme', 'public_text', 'created_at', 'retires_at'],
   timer_labels: null,
   timers: null,
   // But for the hash.

@@ -1,9 +1,11 @@
 import { secretHeaderNames, resealHeaders, type TimerHeaders } from '../core/secretHeaders.ts';
-import type { SecretBox } from '../core/secretBox.ts';
+import type { SecretBox, SecretPlace } from '../core/secretBox.ts';
 import type { RotationPlace, RotationStep } from '../core/secretRotation.ts';
+import { signingKeyPlace } from '../core/signingKey.ts';
 import { numberArray, textArray } from './arrayLiteral.ts';
 import type { Database, Statement } from './database.ts';
 import type { NearTimers } from './insertTimers.ts';
+import { rotateDestinations } from './rotateDestinations.ts';
 import { secretPlace } from './secrets.ts';
 
 /** Rows that one statement looks through. */
@@ -15,25 +17,31 @@ const isStale = `EXISTS (SELECT FROM jsonb_each(x.headers) AS h(name, value)
       THEN split_part(h.value ->> 'sealed', '.', 2) <> $1
       ELSE h.name = ANY ('{${secretHeaderNames.join(',')}}'::text[]) END)`;
 
-// By secrets_pkey.
-const staleSecrets = {
-  name: 'stale_secrets',
-  text: `
-SELECT x.project_id, x.name, x.box, split_part(x.box, '.', 2) <> $1 FROM (
-  SELECT project_id, name, box FROM belfry.secrets
-  WHERE (project_id, name) > ($2::bigint, $3::text)
-  ORDER BY project_id, name LIMIT $4::integer
-) AS x ORDER BY x.project_id, x.name`,
-};
+// By secrets_pkey and signing_keys_pkey.
+const secretBoxes = boxStatements('secrets', 'name');
+const signingKeyBoxes = boxStatements('signing_keys', 'id');
 
-const replaceSecrets = {
-  name: 'replace_secrets',
-  text: `
-UPDATE belfry.secrets s SET box = i.box
+function boxStatements(table: string, name: string) {
+  return {
+    stale: {
+      name: `stale_${table}`,
+      text: `
+SELECT x.project_id, x.name, x.box, split_part(x.box, '.', 2) <> $1 FROM (
+  SELECT project_id, ${name} AS name, box FROM belfry.${table}
+  WHERE (project_id, ${name}) > ($2::bigint, $3::text)
+  ORDER BY project_id, ${name} LIMIT $4::integer
+) AS x ORDER BY x.project_id, x.name`,
+    },
+    replace: {
+      name: `replace_${table}`,
+      text: `
+UPDATE belfry.${table} s SET box = i.box
 FROM unnest($1::bigint[], $2::text[], $3::text[], $4::text[]) AS i(project_id, name, old_box, box)
-WHERE s.project_id = i.project_id AND s.name = i.name AND s.box = i.old_box
+WHERE s.project_id = i.project_id AND s.${name} = i.name AND s.box = i.old_box
 RETURNING 1`,
-};
+    },
+  };
+}
 
 // By timers_pkey, and by history_project_id merged over the partitions: 6 ms for 1,000 live timers with
 // two headers each, 9 ms for 1,000 finished ones of 400,000 over 30 days; encrypting anew adds 0.2 ms a
@@ -95,22 +103,26 @@ export function createSecretRotation(options: {
 }) {
   const { database, walkDatabase, box, near } = options;
 
-  async function secretsFrom({ projectId, row }: RotationPlace): Promise<RotationStep> {
-    const rows = await database.query<[number, string, string, boolean]>(staleSecrets, [
+  async function boxesFrom(
+    { stale: find, replace }: ReturnType<typeof boxStatements>,
+    placeOf: (projectId: number, name: string) => SecretPlace,
+    { projectId, row }: RotationPlace,
+  ): Promise<RotationStep> {
+    const rows = await database.query<[number, string, string, boolean]>(find, [
       box.keyId,
       projectId,
       row,
       examinedMax,
     ]);
     const resealed = rows.flatMap(([project, name, record, stale]) => {
-      const place = secretPlace(project, name);
+      const place = placeOf(project, name);
       const value = stale ? box.open(place, record) : undefined;
       return value === undefined ? [] : [{ project, name, record, box: box.seal(place, value) }];
     });
     const written =
       resealed.length === 0
         ? []
-        : await database.query(replaceSecrets, [
+        : await database.query(replace, [
             numberArray(resealed.map(({ project }) => project)),
             textArray(resealed.map(({ name }) => name)),
             textArray(resealed.map(({ record }) => record)),
@@ -175,8 +187,10 @@ export function createSecretRotation(options: {
 
   /** One bounded step each, and where the next begins; `left`: what is as it was. */
   return {
-    secrets: secretsFrom,
+    secrets: (place: RotationPlace) => boxesFrom(secretBoxes, secretPlace, place),
+    signingKeys: (place: RotationPlace) => boxesFrom(signingKeyBoxes, signingKeyPlace, place),
     timers: (place: RotationPlace) => headersFrom('timers', place),
     history: (place: RotationPlace) => headersFrom('history', place),
+    destinations: (place: RotationPlace) => rotateDestinations(database, box, place),
   };
 }

@@ -10,6 +10,7 @@ export interface Metrics {
   readonly takenOver: Counter;
   readonly leaseLost: Counter;
   readonly notStarted: Counter<'reason'>;
+  readonly breakers: Counter<'reason'>;
   readonly parked: Counter<'lane'>;
   readonly pulled: Counter;
   readonly partitionsDropped: Counter<'table'>;
@@ -78,6 +79,12 @@ export function createMetrics(
     notStarted: new Counter({
       name: 'belfry_not_started_total',
       help: 'Due timers whose attempt was not started, by reason.',
+      labelNames: ['reason'],
+      registers,
+    }),
+    breakers: new Counter({
+      name: 'belfry_breakers_opened_total',
+      help: 'Destinations whose breaker this process has opened: failing, slowed (429, 503), or disabled.',
       labelNames: ['reason'],
       registers,
     }),

@@ -1,6 +1,13 @@
 import type { AttemptErrorCode, Outcome } from '../core/attempt.ts';
 import type { TimerId } from '../core/ids.ts';
 import type { SentRequest } from '../core/timer.ts';
+import type { SigningKey } from '../core/webhookSignature.ts';
+
+/** What is sent, and what signs it: none for an attempt that goes out unsigned. */
+export interface PreparedRequest {
+  readonly request: SentRequest;
+  readonly signingKeys: readonly SigningKey[];
+}
 
 /** One attempt to be made, due now. */
 export interface Job {
@@ -8,7 +15,7 @@ export interface Job {
   readonly projectId: number;
   /** 1 for the first attempt. */
   readonly attempt: number;
-  /** Where `prepare` is there: not whole, but with the origin of what that resolves with. */
+  /** Perhaps not whole, but with the origin of what `prepare` gives. */
   readonly request: SentRequest;
   /** When it was due by the database's clock (Unix epoch). */
   readonly dueAtMs: number;
@@ -17,11 +24,11 @@ export interface Job {
   /** Whether it may start, and (asked once more) be written: the lease of its owner holds. */
   readonly mayStart: () => boolean;
   /**
-   * Called when a slot is won, where something is left to do before the start: resolves with the
-   * request as it is to be sent, undefined when the timer is not ours any more, or why the attempt has
-   * failed before anything could be sent.
+   * Called when a slot is won: what is to be sent, at once where nothing is left to do before the
+   * start; undefined when the timer is not ours any more, or why the attempt has failed before anything
+   * could be sent.
    */
-  readonly prepare?: () => Promise<SentRequest | AttemptErrorCode | undefined>;
+  readonly prepare: () => PreparedRequest | Promise<PreparedRequest | AttemptErrorCode | undefined>;
   /** Called once, at the instant from which on the attempt counts as started. */
   readonly onStart: () => void;
 }

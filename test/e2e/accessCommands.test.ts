@@ -1,12 +1,13 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
-import { chmod, mkdtemp, readFile, rm, stat } from 'node:fs/promises';
+import { chmod, mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { firstToken } from '../../src/store/firstToken.ts';
 import { startTestApp } from '../support/app.ts';
 import { mainPath, runBelfry, shellEnvironment } from '../support/belfryProcess.ts';
+import { createAuthority } from '../support/certificates.ts';
 import { createTestDatabase, sql } from '../support/database.ts';
 import { eventually } from '../support/eventually.ts';
 
@@ -109,6 +110,34 @@ void test('projects are made and tokens given, listed, rotated and revoked', asy
   assert.ok(states.includes(true));
 });
 
+void test('signing keys are made, shown once, listed without secrets, rotated and deleted', async () => {
+  const [v1] = await json(['signing-keys', 'create']);
+  assert.match(String(v1?.['secret']), /^whsec_/);
+  const [v1a] = await json(['signing-keys', 'create', '--scheme', 'v1a']);
+  assert.match(String(v1a?.['public_key']), /^whpk_/);
+  const own = `whsec_${Buffer.alloc(24, 'own').toString('base64')}`;
+  const given = await runWithInput(['signing-keys', 'create', '--own-secret'], `${own}\n`);
+  assert.equal(given.code, 0, given.stderr);
+  assert.match(given.stdout, new RegExp(own));
+  const empty = await runWithInput(['signing-keys', 'create', '--own-secret'], '');
+  assert.equal(empty.code, 2);
+  const wrong = await runWithInput(['signing-keys', 'create', '--own-secret'], 'whsec_canary');
+  assert.equal(wrong.code, 1);
+  assert.match(wrong.stderr, /^belfry: validation_failed: secret must be whsec_/m);
+  assert.doesNotMatch(wrong.stderr, /canary/);
+
+  const rotated = await run(['signing-keys', 'rotate', String(v1?.['id']), '--overlap', '1h']);
+  assert.equal(rotated.code, 0, rotated.stderr);
+  const listed = await json(['signing-keys', 'list']);
+  assert.equal(listed.length, 4);
+  assert.doesNotMatch(JSON.stringify(listed), /whsec_/);
+  assert.equal(listed.filter(({ retires_at }) => retires_at !== null).length, 1);
+  for (const { id } of listed) await json(['signing-keys', 'delete', String(id)]);
+  const again = await run(['signing-keys', 'delete', String(v1?.['id'])]);
+  assert.equal(again.code, 1);
+  assert.match(again.stderr, /^belfry: signing_key_not_found/m);
+});
+
 void test('secrets are set from the standard input, listed without values, deleted and rotated', async () => {
   const value = 'k3y of a test';
   const set = await runWithInput(['secrets', 'set', 'stripe-key'], `${value}\n`);
@@ -178,6 +207,46 @@ void test('limits are set, shown beside what is used, and taken away', async () 
   const wrong = await run(['limits', 'set', '--rate', 'often', ...of]);
   assert.equal(wrong.code, 2);
   assert.match(wrong.stderr, /--rate got "often"/);
+});
+
+void test('settings of destinations are set in parts, listed, shown, paused and deleted', async () => {
+  const { cert, key } = createAuthority().issue(['one']);
+  const [certFile, keyFile] = [join(home, 'cert.pem'), join(home, 'key.pem')];
+  await writeFile(certFile, cert);
+  await writeFile(keyFile, key);
+  const set = ['destinations', 'set', 'API.example.com'];
+  const [made] = await json([...set, '--rate', '100/minute', '--secret-header', 'x-a: hidden-a']);
+  assert.partialDeepStrictEqual(made, {
+    pattern: 'api.example.com',
+    rate: { count: 100, per: 'minute' },
+    headers: { 'x-a': '[secret]' },
+  });
+  const options = ['--concurrency', '5', '--timeout', '1m', '--clear', 'headers'];
+  const tls = ['--tls-certificate', certFile, '--tls-key', keyFile];
+  const [changed] = await json([...set, ...options, ...tls]);
+  assert.partialDeepStrictEqual(changed, {
+    concurrency: 5,
+    rate: { count: 100, per: 'minute' },
+    timeout: 60,
+    headers: null,
+    tls: { certificate: { subject: 'CN=one' }, ca: [] },
+  });
+  assert.equal((await json(['destinations', 'list'])).length, 1);
+  for (const [word, isPaused] of [
+    ['pause', true],
+    ['show', true],
+    ['resume', false],
+    ['delete', false],
+  ] as const) {
+    const [shown] = await json(['destinations', word, 'api.example.com']);
+    assert.equal(shown?.['is_paused'], isPaused, word);
+  }
+  const gone = await run(['destinations', 'show', 'api.example.com']);
+  assert.equal(gone.code, 1);
+  assert.match(gone.stderr, /destination_not_found/);
+  for (const wrong of [[], ['--rate', '5'], ['--concurrency', 'x'], ['--clear', 'all']]) {
+    assert.equal((await run([...set, ...wrong])).code, 2, wrong.join(' '));
+  }
 });
 
 void test('a file of tokens that others may read is not used, and a logout forgets', async () => {

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { runBelfry, startBelfry } from '../support/belfryProcess.ts';
 import type { Database } from '../../src/store/database.ts';
+import { createAuthority } from '../support/certificates.ts';
 import { createTestDatabase, sql } from '../support/database.ts';
 import { eventually } from '../support/eventually.ts';
 import { startReceiver } from '../support/receiver.ts';
@@ -96,6 +97,41 @@ void test('what callers keep secret is in no log, no metric, no error and no dum
   const set = { value: canary('named') };
   assert.equal((await call('/secrets/named', set, undefined, 'PUT')).status, 201);
   assert.equal((await call('/secrets/Named', set, undefined, 'PUT')).status, 400);
+  const { cert: certificate, key: tlsKey } = createAuthority().issue(['one']);
+  const settings = {
+    headers: { cookie: canary('destination'), 'x-too': canary('destination'), 'x-mine': 'x' },
+    secret_headers: ['x-too'],
+    tls: { certificate, key: tlsKey },
+  };
+  const place = `/destinations/${encodeURIComponent('*')}`;
+  assert.equal((await call(place, settings, undefined, 'PUT')).status, 201);
+  assert.equal((await call(place, { ...settings, timeout: 0 }, undefined, 'PUT')).status, 400);
+  const wrongKey = { ...settings, tls: { certificate: createAuthority().cert, key: tlsKey } };
+  assert.equal((await call(place, wrongKey, undefined, 'PUT')).status, 400);
+  assert.ok(!(await call(place)).text.includes(canary('destination')));
+  // Secrets of their own, and one that the service makes; the keys sign what follows.
+  const bytes = Buffer.from(canary('signing').padEnd(32, '-'));
+  const signing = [`whsec_${bytes.toString('base64')}`, `whsk_${bytes.toString('base64')}`];
+  for (const secret of signing) {
+    assert.equal((await call('/signing-keys', { secret })).status, 201);
+    assert.equal((await call('/signing-keys', { secret: `${secret}.` })).status, 400);
+    assert.equal((await call('/signing-keys', { secret, scheme: secret })).status, 400);
+  }
+  const made = await call('/signing-keys', {});
+  signing.push((JSON.parse(made.text) as { secret: string }).secret);
+  const oldKey = (JSON.parse(made.text) as { id: string }).id;
+  const next = await call(`/signing-keys/${oldKey}/rotate`, {});
+  signing.push((JSON.parse(next.text) as { secret: string }).secret);
+  let probes = 0;
+  await eventually('all keys sign', async () => {
+    const path = `/probe/${++probes}`;
+    const probe = { url: receiver.url + path, append_id: false };
+    assert.equal((await call('/timers', probe)).status, 201);
+    const { headers } = await eventually('it arrives', () =>
+      receiver.arrivals.find((each) => each.path === path),
+    );
+    return String(headers['webhook-signature']).split(' ').length === 4;
+  });
   const urls = ['works', 'fails'].map(
     (path) => `${receiver.url}/${path}/{{secret:named}}?q=${canary('query')}`,
   );
@@ -119,21 +155,26 @@ void test('what callers keep secret is in no log, no metric, no error and no dum
   assert.equal(waiting.status, 201);
   const list = await call('/timers');
   assert.match(list.text, /\[secret\]/);
-  for (const secret of [canary('secretheader'), canary('named')]) {
+  const ofKey = tlsKey.split('\n')[2] ?? '';
+  assert.ok(ofKey.length > 30);
+  for (const secret of [canary('secretheader'), canary('named'), canary('destination'), ofKey]) {
     assertHidden('lists', list.text, secret);
   }
   await eventually('all have ended', async () => {
     const [row] = await sql<[number]>(database.database, 'SELECT count(*) FROM belfry.history');
-    return row?.[0] === urls.length;
+    return row?.[0] === urls.length + probes;
   });
+  const keyList = call('/signing-keys');
   const metrics = await call('/metrics');
   assert.equal(metrics.status, 200);
   belfry.signal('SIGTERM');
   await belfry.exited;
 
-  const [arrival] = receiver.arrivals;
+  const arrival = receiver.arrivals.find(({ path }) => path.startsWith('/works'));
   assert.equal(arrival?.body, canary('body'), 'it was sent');
   assert.equal(arrival.headers.authorization, `Bearer ${canary('secretheader')}`);
+  assert.equal(arrival.headers.cookie, canary('destination'));
+  assert.equal(arrival.headers['x-too'], canary('destination'));
   assert.equal(arrival.headers['x-named'], `v=${canary('named')}`);
   assert.ok(arrival.path.includes(`/${canary('named')}?`), arrival.path);
   const logged = belfry.stdout() + belfry.stderr();
@@ -147,13 +188,32 @@ void test('what callers keep secret is in no log, no metric, no error and no dum
     assert.doesNotMatch(text, /canary-\w+-7f3a9c/, where);
     assert.ok(!text.includes(token) && !text.includes(wrong), where);
     assert.ok(!text.includes(token.slice(21)), where);
+    assertHidden(where, text, ofKey);
   }
   const dump = await dumpOf(database.database);
   const answer = Buffer.from(canary('answer')).toString('hex');
   assert.ok(dump.includes(answer) && dump.includes(canary('metadata')), 'it is whole');
   assertHidden('a dump', dump, token.slice(21));
-  for (const secret of [canary('secretheader'), canary('named')]) {
+  for (const secret of [canary('secretheader'), canary('named'), canary('destination'), ofKey]) {
     assertHidden('a dump', dump, secret);
+  }
+  const keysShown = await keyList;
+  assert.equal(String(arrival.headers['webhook-signature']).split(' ').length, 4);
+  assert.match(dump, /signing_keys/);
+  for (const secret of signing) {
+    const encoded = secret.replace(/^whs(?:ec|k)_/, '').replace(/=+$/, '');
+    const inHex = Buffer.from(encoded, 'base64').toString('hex');
+    for (const [where, text] of Object.entries({
+      'a dump': dump,
+      'the log': logged,
+      metrics: metrics.text,
+      errors: texts.join(),
+      lists: keysShown.text,
+    })) {
+      for (const form of [encoded, inHex, canary('signing')]) {
+        assert.ok(!text.includes(form), `a signing secret is in ${where}`);
+      }
+    }
   }
   const key = keys.slice('canary:'.length, -1);
   assertHidden('a dump', dump, key);

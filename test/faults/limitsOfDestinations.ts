@@ -2,16 +2,15 @@ import assert from 'node:assert/strict';
 import { randomInt } from 'node:crypto';
 import type { TestContext } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { fileURLToPath } from 'node:url';
 import { startBelfry, type BelfryProcess } from '../support/belfryProcess.ts';
 import { createTestDatabase } from '../support/database.ts';
+import { setDestination } from '../support/destinationSettings.ts';
 import { eventually } from '../support/eventually.ts';
 import { assertSettled, parkedCount } from '../support/lanes.ts';
 import { createOracle } from '../support/oracle.ts';
 import { startReceiver } from '../support/receiver.ts';
 import { inParallel } from '../support/timerClient.ts';
 
-const program = fileURLToPath(new URL('../support/limitedBelfry.ts', import.meta.url));
 const concurrencyMax = 4;
 const answerAfterMs = 40;
 
@@ -41,20 +40,21 @@ export async function limitsOfDestinations(
     setTimeout(() => res.end(), answerAfterMs);
   });
   const service = {
-    program,
     command: 'serve',
     environment: {
       DATABASE_URL: db.url,
       ALLOW_TARGETS: '127.0.0.1',
       HEARTBEAT_TTL: '1',
       LOG_LEVEL: 'error',
-      TEST_DESTINATION: receiver.url,
-      TEST_SETTINGS: JSON.stringify({ concurrencyMax }),
     },
   } as const;
   const oracle = createOracle();
-  const running: BelfryProcess[] = [await startBelfry(service), await startBelfry(service)];
+  const first = await startBelfry(service);
+  const running: BelfryProcess[] = [first, await startBelfry(service)];
   try {
+    await setDestination(first, receiver.url, { concurrency: concurrencyMax });
+    // Until both know it.
+    await sleep(1_000);
     for (let cycle = 1; cycle <= options.cycles; cycle++) {
       await inParallel(options.timers, 32, async (index) => {
         const delay = (1.5 * index) / options.timers;

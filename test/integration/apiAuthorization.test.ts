@@ -4,6 +4,7 @@ import type { Scope } from '../../src/core/principal.ts';
 import { firstToken } from '../../src/store/firstToken.ts';
 import { startTestApp } from '../support/app.ts';
 import { createTestDatabase, sql } from '../support/database.ts';
+import { openBreaker } from '../support/openBreaker.ts';
 import { eventually } from '../support/eventually.ts';
 import { assertProblem, request } from '../support/http.ts';
 import { contractOf } from '../support/openapi.ts';
@@ -52,13 +53,29 @@ async function projectWithTimer(name: string) {
   const admin = await tokenOf(['admin'], { project });
   const set = await call(admin.token, 'PUT', '/secrets/mine', { value: secret });
   assert.equal(set.status, 201, set.text);
+  const settings = await call(admin.token, 'PUT', '/destinations/mine.example.com', {
+    headers: { cookie: secret },
+  });
+  assert.equal(settings.status, 201, settings.text);
+  const only = await call(admin.token, 'PUT', `/destinations/${name}.example.com`, {});
+  assert.equal(only.status, 201, only.text);
+  await openBreaker(db, Number(project), `https://${name}.example.com`);
+  const signing = await call(admin.token, 'POST', '/signing-keys');
+  assert.equal(signing.status, 201, signing.text);
   const timer = await call(admin.token, 'PUT', `/timers/by-key/${name}`, {
     url: `http://127.0.0.1:9/${secret}`,
     hours: 1,
     labels: [secret],
   });
   assert.equal(timer.status, 201, timer.text);
-  return { project: Number(project), admin, timer: Number(timer.body['id']), key: name };
+  const signingKey = String(signing.body['id']);
+  return {
+    project: Number(project),
+    admin,
+    timer: Number(timer.body['id']),
+    key: name,
+    signingKey,
+  };
 }
 
 const one = await projectWithTimer('one');
@@ -67,10 +84,14 @@ const two = await projectWithTimer('two');
 function pathOf(template: string, of: typeof one): string {
   const isToken = template.startsWith('/tokens');
   const isProject = template.startsWith('/projects');
+  const isSigningKey = template.startsWith('/signing-keys');
+  const numbered = String(isProject ? of.project : of.timer);
   return template
-    .replace('{id}', isToken ? of.admin.id : String(isProject ? of.project : of.timer))
+    .replace('{id}', isToken ? of.admin.id : isSigningKey ? of.signingKey : numbered)
     .replace('{key}', of.key)
-    .replace('{name}', 'mine');
+    .replace('{name}', 'mine')
+    .replace('{destination}', encodeURIComponent(`https://${of.key}.example.com`))
+    .replace('{pattern}', `${of.key}.example.com`);
 }
 
 /** Bodies by which something would happen, were it allowed. */
@@ -83,6 +104,8 @@ const bodies: Readonly<Record<string, unknown>> = {
   retryTimers: { filter: { label: secret }, dry_run: true },
   createProject: { name: 'three' },
   purgeProject: { dry_run: true },
+  putDestination: { timeout: 1 },
+  updateDestination: { timeout: 1 },
   setSecret: { value: 'another' },
   createToken: { name: 'x', scopes: ['timers:read'] },
   updateToken: { rate: { requests: 1 } },
@@ -96,8 +119,10 @@ async function everything(): Promise<unknown> {
        (SELECT count(*) FROM belfry.history),
        (SELECT jsonb_agg(to_jsonb(t) - 'last_used_at' ORDER BY id) FROM belfry.tokens t)::text,
        (SELECT jsonb_agg(to_jsonb(p) ORDER BY id) FROM belfry.projects p)::text,
-       (SELECT count(*) FROM belfry.lanes),
-       (SELECT jsonb_agg(s ORDER BY project_id, name) FROM belfry.secrets s)::text`,
+       (SELECT jsonb_agg(l ORDER BY id) FROM belfry.lanes l)::text,
+       (SELECT jsonb_agg(d ORDER BY id) FROM belfry.destinations d)::text,
+       (SELECT jsonb_agg(s ORDER BY project_id, name) FROM belfry.secrets s)::text,
+       (SELECT jsonb_agg(k ORDER BY project_id, id) FROM belfry.signing_keys k)::text`,
   );
 }
 
@@ -180,7 +205,7 @@ test('what is of another project is as if it were not there', async () => {
         bodies[operationId],
       );
       assert.equal(answer.status, 404, `${operationId}: ${answer.text}`);
-      const none = template.startsWith('/tokens') ? '0000000000000000' : '999999';
+      const none = /^\/(tokens|signing)/.test(template) ? '0000000000000000' : '999999';
       const missing = await call(
         two.admin.token,
         method,
@@ -229,6 +254,36 @@ test('what is of another project is as if it were not there', async () => {
     ['mine'],
   );
   assert.equal((await call(two.admin.token, 'DELETE', '/secrets/only-one')).status, 404);
+
+  // So are settings of destinations, also those of one pattern.
+  const theirs = `/destinations/${one.key}.example.com`;
+  for (const [method, path] of [
+    ['GET', theirs],
+    ['PATCH', theirs],
+    ['DELETE', theirs],
+    ['POST', `${theirs}/pause`],
+    ['POST', `${theirs}/resume`],
+  ] as const) {
+    const body = method === 'PATCH' ? { timeout: 1 } : undefined;
+    assert.equal((await call(two.admin.token, method, path, body)).status, 404, method);
+  }
+  const mine = '/destinations/mine.example.com';
+  assert.equal((await call(two.admin.token, 'PUT', mine, { timeout: 7 })).status, 200);
+  assert.equal((await call(one.admin.token, 'GET', mine)).body['timeout'], null);
+  const destinations = await call(two.admin.token, 'GET', '/destinations');
+  assert.deepEqual(
+    (destinations.body['destinations'] as { pattern: string }[]).map(({ pattern }) => pattern),
+    ['mine.example.com', 'two.example.com'],
+  );
+
+  // And breakers.
+  const reset = `/breakers/${encodeURIComponent(`https://${one.key}.example.com`)}/reset`;
+  assert.equal((await call(two.admin.token, 'POST', reset)).status, 404);
+  const breakers = await call(two.admin.token, 'GET', '/breakers');
+  assert.deepEqual(
+    (breakers.body['breakers'] as { destination: string }[]).map((each) => each.destination),
+    ['https://two.example.com'],
+  );
 
   // The same name and the same idempotency key mean another timer there.
   const put = await call(

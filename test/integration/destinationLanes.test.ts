@@ -3,7 +3,7 @@ import { test, type TestContext } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { startTestApp } from '../support/app.ts';
 import { createTestDatabase, sql, type TestDatabase } from '../support/database.ts';
-import { testBook } from '../support/destinationBook.ts';
+import { setDestination, switchDestination } from '../support/destinationSettings.ts';
 import { eventually } from '../support/eventually.ts';
 import { request } from '../support/http.ts';
 import { assertEachOnce, assertSettled, createNow, parkedCount } from '../support/lanes.ts';
@@ -24,11 +24,12 @@ async function seedOverdue(db: TestDatabase, url: string, count: number): Promis
 test('a rate holds over two processes, and is used up', async (t: TestContext) => {
   await using db = await createTestDatabase();
   await using receiver = await startReceiver();
-  const book = testBook();
   const perSecond = 20;
-  book.set(receiver.url, { ratePerSecond: perSecond });
-  await using one = await startTestApp(db.url, {}, book);
-  await using two = await startTestApp(db.url, {}, book);
+  await using one = await startTestApp(db.url);
+  await using two = await startTestApp(db.url);
+  await setDestination(one, receiver.url, { rate: { count: perSecond, per: 'second' } });
+  // Until both know it, and each other.
+  await sleep(1_300);
   const seconds = Number(process.env['BELFRY_RATE_SECONDS'] ?? 5);
   const count = perSecond * (seconds + 2);
   await createNow([one, two], receiver.url, count);
@@ -56,11 +57,10 @@ test('a concurrency is never exceeded by two processes together, and is used up'
       res.end();
     }, 150);
   });
-  const book = testBook();
-  book.set(receiver.url, { concurrencyMax: 4 });
-  await using one = await startTestApp(db.url, {}, book);
-  await using two = await startTestApp(db.url, {}, book);
-  // Until both know of each other, and have permits.
+  await using one = await startTestApp(db.url);
+  await using two = await startTestApp(db.url);
+  await setDestination(one, receiver.url, { concurrency: 4 });
+  // Until both know it and each other, and have permits.
   await sleep(2_500);
   const startedAtMs = performance.now();
   await createNow([one, two], receiver.url, 80);
@@ -80,10 +80,11 @@ test('nothing starts at a paused destination; resumed, all of it does, but for w
   await using db = await createTestDatabase();
   await using receiver = await startReceiver();
   await using other = await startReceiver();
-  const book = testBook();
-  await using one = await startTestApp(db.url, {}, book);
-  await using two = await startTestApp(db.url, {}, book);
-  book.set(receiver.url, { isPaused: true });
+  await using one = await startTestApp(db.url);
+  await using two = await startTestApp(db.url);
+  await setDestination(one, receiver.url, {});
+  await switchDestination(one, receiver.url, 'pause');
+  await sleep(1_000);
   const ids = await createNow([one, two], receiver.url, 40);
   const elsewhere = await one.post({ url: other.url });
   const ending = await one.post({ url: receiver.url, expires_after: 1 });
@@ -110,7 +111,7 @@ test('nothing starts at a paused destination; resumed, all of it does, but for w
   await patched(third, { delay: 3_600 });
   await other.arrived(2);
   assert.equal(await parkedCount(db), 37, 'both have left the lane');
-  book.set(receiver.url, {});
+  await switchDestination(two, receiver.url, 'resume');
   await receiver.arrived(37);
   assert.equal((await one.cancel(third)).status, 200);
   await assertSettled(db);
@@ -120,9 +121,8 @@ test('nothing starts at a paused destination; resumed, all of it does, but for w
 test('a paused project comes before the limits of its destinations', async () => {
   await using db = await createTestDatabase();
   await using receiver = await startReceiver();
-  const book = testBook();
-  book.set(receiver.url, { ratePerSecond: 5 });
-  await using app = await startTestApp(db.url, {}, book);
+  await using app = await startTestApp(db.url);
+  await setDestination(app, receiver.url, { rate: { count: 5, per: 'second' } });
   await createNow([app], receiver.url, 10);
   await eventually('some wait', async () => (await parkedCount(db)) > 0);
   const pause = (action: string) =>
@@ -147,6 +147,7 @@ test('a crowd at a receiver that never answers waits in its lane, and others are
   const count = Number(process.env['BELFRY_DEAD_TIMERS'] ?? 3_000);
   const perSecond = Number(process.env['BELFRY_HEALTHY_RATE'] ?? 50);
   await using app = await startTestApp(db.url, {
+    BREAKER_FAILURES: '0',
     DESTINATION_CONCURRENCY: '16',
     WEBHOOK_TIMEOUT: '1',
   });

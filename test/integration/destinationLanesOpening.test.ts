@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { startTestApp } from '../support/app.ts';
 import { createTestDatabase, sql, type TestDatabase } from '../support/database.ts';
-import { testBook } from '../support/destinationBook.ts';
+import { setDestination } from '../support/destinationSettings.ts';
 import { eventually } from '../support/eventually.ts';
 import { assertEachOnce, assertSettled, createNow, parkedCount } from '../support/lanes.ts';
 import { startReceiver } from '../support/receiver.ts';
@@ -82,11 +82,10 @@ test('a concurrency of one is of two processes together, and the one without a p
       res.end();
     }, 20);
   });
-  const book = testBook();
-  book.set(receiver.url, { concurrencyMax: 1 });
-  await using one = await startTestApp(db.url, {}, book);
-  await using two = await startTestApp(db.url, {}, book);
-  // Until both know of each other, and have permits.
+  await using one = await startTestApp(db.url);
+  await using two = await startTestApp(db.url);
+  await setDestination(one, receiver.url, { concurrency: 1 });
+  // Until both know it and each other, and have permits.
   await sleep(2_500);
   await createNow([one, two], receiver.url, 40);
   await receiver.arrived(40);
@@ -98,12 +97,11 @@ test('a concurrency of one is of two processes together, and the one without a p
 test('a process that stops while others wait in a lane gives back what it has pulled', async () => {
   await using db = await createTestDatabase();
   await using receiver = await startReceiver((res) => void setTimeout(() => res.end(), 50));
-  const book = testBook();
-  book.set(receiver.url, { concurrencyMax: 20 });
   const environment = { DESTINATION_CONCURRENCY: '4' };
-  await using two = await startTestApp(db.url, environment, book);
+  await using two = await startTestApp(db.url, environment);
+  await setDestination(two, receiver.url, { concurrency: 20 });
   for (let round = 1; round <= 3; round++) {
-    await using one = await startTestApp(db.url, environment, book);
+    await using one = await startTestApp(db.url, environment);
     await createNow([one, two], receiver.url, 60);
     await receiver.arrived((round - 1) * 60 + 10);
   }
@@ -115,12 +113,11 @@ test('a process that stops while others wait in a lane gives back what it has pu
 test('a rate that is lifted holds nobody up any longer', async () => {
   await using db = await createTestDatabase();
   await using receiver = await startReceiver();
-  const book = testBook();
-  book.set(receiver.url, { ratePerSecond: 0.1 });
-  await using app = await startTestApp(db.url, {}, book);
+  await using app = await startTestApp(db.url);
+  await setDestination(app, receiver.url, { rate: { count: 6, per: 'minute' } });
   await createNow([app], receiver.url, 200);
   await eventually('all but the first wait', async () => (await parkedCount(db)) === 199);
-  book.set(receiver.url, {});
+  await setDestination(app, receiver.url, {});
   await receiver.arrived(200, 10_000);
   await assertSettled(db);
   assertEachOnce(receiver, 200);

@@ -27,8 +27,12 @@ async function seed(database: Database): Promise<void> {
        l AS (INSERT INTO belfry.timer_labels VALUES ($1, 'x', $1)),
        k AS (INSERT INTO belfry.idempotency_keys VALUES ($1, 'k', '', $1, now(), now())),
        n AS (INSERT INTO belfry.lanes (project_id, kind, state) VALUES ($1, 'project', 'closed')),
+       d AS (INSERT INTO belfry.destinations (project_id, pattern) VALUES ($1, '*')),
+       b AS (INSERT INTO belfry.destination_books (project_id, revision) VALUES ($1, 0)),
        q AS (INSERT INTO belfry.quota_ledgers (project_id) VALUES ($1)),
        s AS (INSERT INTO belfry.secrets (project_id, name, box) VALUES ($1, 's', '1.k.x')),
+       g AS (INSERT INTO belfry.signing_keys (project_id, id, slot, scheme, box)
+         VALUES ($1, 'g', 1, 'v1', '1.k.x')),
        u AS (INSERT INTO belfry.audit_log (project_id, actor_kind, actor_id, actor_name, address,
            action, target, detail) VALUES ($1, 'open', '', '', '', 'x', '', '{}'))
        INSERT INTO belfry.tokens (id, project_id, name, secret_hash, scopes)

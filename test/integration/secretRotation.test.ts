@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { verifyWebhook } from '../../packages/client/src/index.ts';
 import { startTestApp, type TestApp } from '../support/app.ts';
+import { createAuthority } from '../support/certificates.ts';
 import { createTestDatabase, sql, type TestDatabase } from '../support/database.ts';
 import { eventually } from '../support/eventually.ts';
 import { assertProblem, request } from '../support/http.ts';
@@ -51,8 +53,13 @@ async function keysInUse(database: TestDatabase): Promise<Record<string, number>
     `SELECT key, count(*) FROM (
        SELECT split_part(box, '.', 2) AS key FROM belfry.secrets
        UNION ALL
+       SELECT split_part(tls, '.', 2) FROM belfry.destinations WHERE tls IS NOT NULL
+       UNION ALL
+       SELECT split_part(box, '.', 2) FROM belfry.signing_keys
+       UNION ALL
        SELECT coalesce(split_part(h.value ->> 'sealed', '.', 2), 'plain')
-       FROM (SELECT headers FROM belfry.timers UNION ALL SELECT headers FROM belfry.history) AS t,
+       FROM (SELECT headers FROM belfry.timers UNION ALL SELECT headers FROM belfry.history
+         UNION ALL SELECT headers FROM belfry.destinations) AS t,
          jsonb_each(t.headers) AS h WHERE h.key <> 'x-plain'
      ) AS keys GROUP BY key`,
   );
@@ -65,9 +72,23 @@ test('a rotation puts everything under the first key, and the old one can go', a
   const url = `${receiver.url}/x`;
   const headers = { authorization: secret, 'x-plain': 'x' };
   const ids: number[] = [];
+  let signingSecret = '';
   {
     await using app = await start(database, secretKeysText('old'));
     await send(app, 'PUT', '/secrets/a', { value: secret });
+    const { cert: certificate, key } = createAuthority().issue(['one']);
+    const tls = { certificate, key };
+    for (const [pattern, settings] of Object.entries({
+      '*': { headers: { cookie: secret } },
+      'a.example.com': { tls },
+      'b.example.com': { tls, headers },
+      'c.example.com': { timeout: 1 },
+    })) {
+      const { status, text } = await send(app, 'PUT', `/destinations/${pattern}`, settings);
+      assert.equal(status, 201, text);
+    }
+    const signing = await send(app, 'POST', '/signing-keys');
+    signingSecret = String(signing.body['secret']);
     for (let index = 0; index < 5; index++) ids.push(await create(app, { url, headers, hours: 1 }));
     const done = await create(app, { url, headers });
     await receiver.arrived(1);
@@ -88,7 +109,7 @@ test('a rotation puts everything under the first key, and the old one can go', a
      FROM generate_series(1000001, 1002500) AS n`,
     [url, JSON.stringify({ cookie: secret })],
   );
-  assert.deepEqual(await keysInUse(database), { old: 8, plain: 2_500 });
+  assert.deepEqual(await keysInUse(database), { old: 13, plain: 2_500 });
 
   const refused = start(database, secretKeysText('new'));
   await assert.rejects(refused, /encrypted under old, which SECRET_KEYS has not/);
@@ -96,12 +117,12 @@ test('a rotation puts everything under the first key, and the old one can go', a
     await using app = await start(database, secretKeysText('new', 'old'));
     const result = await rotate(app);
     assert.partialDeepStrictEqual(result, {
-      changed: 2_508,
+      changed: 2_512,
       left: 0,
       key_id: 'new',
       retired_key_ids: ['old'],
     });
-    assert.deepEqual(await keysInUse(database), { new: 2_508 });
+    assert.deepEqual(await keysInUse(database), { new: 2_513 });
     const again = await rotate(app);
     assert.partialDeepStrictEqual(again, { changed: 0, left: 0, retired_key_ids: [] });
     assert.ok(again.examined >= 2_510);
@@ -113,7 +134,11 @@ test('a rotation puts everything under the first key, and the old one can go', a
   for (const id of ids.slice(0, 5)) await send(app, 'POST', `/timers/${id}/fire`);
   await send(app, 'POST', `/timers/${ids[5]}/retry`);
   const arrivals = (await receiver.arrived(before + 6)).slice(before);
-  for (const arrival of arrivals) assert.equal(arrival.headers.authorization, secret);
+  for (const { headers: sent, body } of arrivals) {
+    assert.equal(sent.authorization, secret);
+    assert.equal(sent.cookie, secret, 'of the destination');
+    await verifyWebhook(signingSecret, sent, body);
+  }
   const used = await create(app, { url, headers: { 'x-plain': '{{secret:a}}' } });
   await receiver.arrived(before + 7);
   assert.equal(
@@ -208,7 +233,7 @@ test('a key that is another than the one of its id is told at the start', async 
 test('a cursor that no step gave is refused', async () => {
   await using database = await createTestDatabase();
   await using app = await start(database, secretKeysText('a'));
-  for (const cursor of ['', 'x', '4.0.0.1', '1.0.0.a', '0.0.0.A', 7]) {
+  for (const cursor of ['', 'x', '5.0.0.1', '1.0.0.a', '0.0.0.A', 7]) {
     const answer = await send(app, 'POST', '/secrets/rotate', { cursor });
     assertProblem(answer, { status: 400, code: 'validation_failed', field: 'cursor' });
   }

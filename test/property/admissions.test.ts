@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import { createAdmissions } from '../../src/scheduler/admissions.ts';
 import type { Admission } from '../../src/scheduler/holdings.ts';
-import { testBook } from '../support/destinationBook.ts';
+import { testBook } from '../unit/fakes/destinationBook.ts';
 
 const origin = 'https://a.example';
 const timer = {

@@ -1,6 +1,5 @@
 import { startApp, type App } from '../../src/app.ts';
 import { readConfig } from '../../src/config.ts';
-import type { DestinationBook } from '../../src/core/destination.ts';
 import { createLog } from '../../src/telemetry/log.ts';
 import { request } from './http.ts';
 import { secretKeysText } from './secretKeys.ts';
@@ -21,7 +20,6 @@ export interface TestApp extends AsyncDisposable {
 export async function startTestApp(
   databaseUrl: string,
   environment: Record<string, string> = {},
-  book?: DestinationBook,
 ): Promise<TestApp> {
   const { SECRET_KEYS: keys = secretKeysText('test'), ...others } = environment;
   const config = readConfig('serve', {
@@ -33,7 +31,7 @@ export async function startTestApp(
     ...others,
   });
   const log = await createLog({ level: config.logLevel, pretty: false });
-  const app = await startApp(config, log, undefined, book);
+  const app = await startApp(config, log);
   const { url } = app;
   if (url === undefined) throw new Error('the test app has no API');
   return {

@@ -45,6 +45,7 @@ export function securedOperations(document: Json): SecuredOperation[] {
     'getDocsFile',
     'getHealth',
     'getOpenApi',
+    'getPublishedKeys',
     'getReady',
   ]);
   return secured;

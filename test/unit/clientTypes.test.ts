@@ -4,6 +4,12 @@ import type { Static } from 'typebox';
 import type * as client from '../../packages/client/src/index.ts';
 import type { AttemptsBody } from '../../src/api/schemas/attempt.ts';
 import type { AuditListBody } from '../../src/api/schemas/audit.ts';
+import type { BreakerBody } from '../../src/api/schemas/breaker.ts';
+import type {
+  DestinationBody,
+  DestinationPatchBody,
+  DestinationWishBody,
+} from '../../src/api/schemas/destination.ts';
 import type { LimitsBody, LimitsPatchBody, UsageBody } from '../../src/api/schemas/limits.ts';
 import type { NewTimerBody } from '../../src/api/schemas/newTimer.ts';
 import type { ReadyBody } from '../../src/api/schemas/operations.ts';
@@ -20,6 +26,12 @@ import type {
   TokenBody,
 } from '../../src/api/schemas/token.ts';
 import type { RotationBody, SecretBody } from '../../src/api/schemas/secret.ts';
+import type {
+  IssuedSigningKeyBody,
+  NewSigningKeyBody,
+  PublishedKeysBody,
+  SigningKeyBody,
+} from '../../src/api/schemas/signingKey.ts';
 import type { PatchTimerBody } from '../../src/api/schemas/timerChange.ts';
 import type { AttemptErrorCode, FailureCode } from '../../src/core/attempt.ts';
 import type { errorCatalogue } from '../../src/core/errors.ts';
@@ -75,9 +87,14 @@ test('what the client says of answers is what the schemas say', () => {
       Agrees<client.IssuedToken, Static<typeof IssuedTokenBody>>,
       Agrees<client.Project, Static<typeof ProjectBody>>,
       Agrees<client.Secret, Static<typeof SecretBody>>,
+      Agrees<client.SigningKey, Static<typeof SigningKeyBody>>,
+      Agrees<client.IssuedSigningKey, Static<typeof IssuedSigningKeyBody>>,
+      Agrees<client.PublishedKey, Static<typeof PublishedKeysBody>['keys'][number]>,
       Agrees<client.SecretRotation, Static<typeof RotationBody>>,
       Agrees<client.Caller, Static<typeof CallerBody>>,
       Agrees<client.Limits, Static<typeof LimitsBody>>,
+      Agrees<client.Breaker, Static<typeof BreakerBody>>,
+      Agrees<client.Destination, Static<typeof DestinationBody>>,
       Agrees<client.Usage, Static<typeof UsageBody>>,
       Agrees<client.AuditPage, Static<typeof AuditListBody>>,
     ]
@@ -89,6 +106,9 @@ test('what the client lets a create say is what the schema takes', () => {
     [
       Same<FieldsOf<client.NewTimer>, keyof Static<typeof NewTimerBody>>,
       Same<FieldsOf<client.NewToken>, keyof Static<typeof NewTokenBody>>,
+      Same<FieldsOf<client.DestinationSettings>, keyof Static<typeof DestinationWishBody>>,
+      Same<FieldsOf<client.DestinationChanges>, keyof Static<typeof DestinationPatchBody>>,
+      Same<FieldsOf<client.NewSigningKey>, keyof Static<typeof NewSigningKeyBody>>,
       Same<FieldsOf<client.LimitsPatch>, keyof Static<typeof LimitsPatchBody>>,
       Same<FieldsOf<client.TimerChanges>, keyof Static<typeof PatchTimerBody>>,
     ]

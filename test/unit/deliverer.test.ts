@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { verifyWebhook } from '../../packages/client/src/index.ts';
 import type { Outcome } from '../../src/core/attempt.ts';
 import type { TimerId } from '../../src/core/ids.ts';
+import { newSigningSecret, parseSigningSecret } from '../../src/core/webhookSignature.ts';
 import { createDeliverer } from '../../src/delivery/deliverer.ts';
 import { createDestinations } from '../../src/delivery/destinations.ts';
 import type { HttpRequest, HttpResult } from '../../src/delivery/httpClient.ts';
@@ -44,11 +46,13 @@ function setUp(options: { perDestination?: number } = {}) {
     endLease: () => (mayStart = false),
     deliver(id: number, over: Partial<Job> = {}) {
       const started: true[] = [];
+      const { request = claimedTimer({ id }).request } = over;
       const outcome: Promise<Outcome> = deliverer.deliver({
         timerId: id as TimerId,
         projectId: 1,
         attempt: 1,
-        request: claimedTimer({ id }).request,
+        request,
+        prepare: () => ({ request, signingKeys: [] }),
         dueAtMs: 1e12 - 5,
         expiresAtMs: null,
         mayStart: () => mayStart,
@@ -183,14 +187,15 @@ test('a request that is prepared goes out as it was prepared, to the origin that
   const { deliver, sent } = setUp({ perDestination: 1 });
   const { request } = claimedTimer({ id: 1 });
   const prepared = { ...request, url: 'http://receiver.example/secret/', headers: { 'x-a': 'b' } };
-  deliver(1, { prepare: () => Promise.resolve(prepared) });
+  deliver(1, { prepare: () => Promise.resolve({ request: prepared, signingKeys: [] }) });
   await new Promise(setImmediate);
   assert.equal(sent[0]?.request.path, '/secret/1');
   assert.ok(sent[0].request.headers.join().includes('x-a,b'));
   sent[0].result({ kind: 'error', errorCode: 'timeout' });
   sent[0].free();
 
-  const elsewhere = { ...request, url: 'http://other.example/' };
+  const other = { ...request, url: 'http://other.example/' };
+  const elsewhere = { request: other, signingKeys: [] };
   for (const [what, errorCode] of [
     [elsewhere, 'request_invalid'],
     ['secret_missing', 'secret_missing'],
@@ -202,6 +207,32 @@ test('a request that is prepared goes out as it was prepared, to the origin that
     assert.equal(started.length, 1, 'it counts as an attempt');
   }
   assert.equal(sent.length, 1, 'nothing was sent, and the slot was given back');
+});
+
+test('an attempt is signed when it starts, over the id, timestamp and body that go out', async () => {
+  const { deliver, sent, pass } = setUp({ perDestination: 1 });
+  const secret = newSigningSecret('v1');
+  const key = parseSigningSecret(secret);
+  assert.ok(key !== undefined);
+  const request = { ...claimedTimer({ id: 7 }).request, body: Buffer.from([0, 255]) };
+  const prepare = () => ({ request, signingKeys: [key] });
+  deliver(6, { request });
+  deliver(7, { request, prepare });
+  pass(90_000);
+  sent[0]?.result({ kind: 'error', errorCode: 'timeout' });
+  sent[0]?.free();
+  const headersOf = (at: number) => {
+    const flat = sent[at]?.request.headers ?? [];
+    return Object.fromEntries(
+      flat.flatMap((name, place) => (place % 2 === 0 ? [[name, flat[place + 1] ?? '']] : [])),
+    );
+  };
+  assert.equal(headersOf(0)['webhook-signature'], undefined);
+  const headers = headersOf(1);
+  assert.equal(headers['webhook-timestamp'], String(1e9 + 90));
+  await verifyWebhook(secret, headers, request.body, { nowMs: 1e12 + 90_000 });
+  const withoutBody = { ...headers, 'webhook-signature': sent[1]?.request.sign?.(null) };
+  await verifyWebhook(secret, withoutBody, '', { nowMs: 1e12 + 90_000 });
 });
 
 test('an attempt that cannot be prepared is expired or given back before it is failed', async () => {

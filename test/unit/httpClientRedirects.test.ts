@@ -221,6 +221,29 @@ test('method and body go along as the Fetch standard says', () => {
   }
 });
 
+test('a hop within the origin is signed for the body that it sends, one to another origin not at all', () => {
+  const from: Hop = {
+    ...posted,
+    headers: [...posted.headers, 'webhook-signature', 'v1,first'],
+    sign: (body) => `v1,${String(body)}`,
+  };
+  const signatureOf = (hop: Hop | undefined) => {
+    const at = hop?.headers.indexOf('webhook-signature') ?? -1;
+    return at < 0 ? undefined : hop?.headers[at + 1];
+  };
+  const kept = nextHop(from, 307, '/y');
+  assert.equal(signatureOf(kept), 'v1,b');
+  const dropped = nextHop(from, 303, '/y');
+  assert.equal(signatureOf(dropped), 'v1,null');
+  assert.ok(dropped !== undefined);
+  assert.equal(signatureOf(nextHop(dropped, 307, '/z')), 'v1,null', 'a second one as well');
+  const away = nextHop(from, 307, 'https://b.io/');
+  assert.equal(signatureOf(away), undefined);
+  assert.ok(away !== undefined);
+  assert.equal(signatureOf(nextHop(away, 307, 'https://b.io/z')), undefined);
+  assert.equal(signatureOf(nextHop(away, 307, 'https://a.io/')), undefined);
+});
+
 test('a location is read as a URL; one that is none, or leads to less, is not followed', () => {
   const to = (location: unknown, from = posted) => {
     const hop = nextHop(from, 307, location);

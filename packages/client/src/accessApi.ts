@@ -1,4 +1,6 @@
 import { answerJson } from './answerJson.ts';
+import { createBreakersApi, type BreakersApi } from './breakersApi.ts';
+import { createDestinationsApi, type DestinationsApi } from './destinationsApi.ts';
 import { createProjectsApi, type ProjectsApi } from './projectsApi.ts';
 import type { LimitsPatch, RateWish, Span } from './requests.ts';
 import type {
@@ -12,6 +14,7 @@ import type {
   Token,
   Usage,
 } from './responses.ts';
+import { createSigningKeysApi, type SigningKeysApi } from './signingKeysApi.ts';
 import type { Call, CallOptions, Sender } from './sender.ts';
 
 export interface NewToken {
@@ -69,7 +72,10 @@ export interface AccessApi {
   readonly tokens: TokensApi;
   readonly projects: ProjectsApi;
   readonly secrets: SecretsApi;
+  readonly signingKeys: SigningKeysApi;
   readonly limits: LimitsApi;
+  readonly destinations: DestinationsApi;
+  readonly breakers: BreakersApi;
   /** What the project uses, beside what it may. */
   usage(options?: CallOptions): Promise<Usage>;
   /** Who did what, oldest first: of the project, or for operators of all. */
@@ -127,6 +133,9 @@ export function createAccessApi(sender: Sender): AccessApi {
       },
     },
     projects: createProjectsApi(sender),
+    destinations: createDestinationsApi(sender),
+    breakers: createBreakersApi(sender),
+    signingKeys: createSigningKeysApi(sender),
     secrets: {
       set: (name, value, options) =>
         ask(

@@ -8,8 +8,11 @@ export {
   type Problem,
   type QuotaProblem,
 } from './errors.ts';
+export type { BreakersApi } from './breakersApi.ts';
+export type { DestinationChangeOptions, DestinationsApi } from './destinationsApi.ts';
 export type { ProjectsApi } from './projectsApi.ts';
 export type { AccessApi, LimitsApi, NewToken, SecretsApi, TokensApi } from './accessApi.ts';
+export type { NewSigningKey, SigningKeysApi } from './signingKeysApi.ts';
 export type { BulkOptions, BulkPlan, BulkProgress, BulkResult } from './bulk.ts';
 export type { BatchOptions } from './batch.ts';
 export type { TimerList } from './list.ts';

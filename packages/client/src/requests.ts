@@ -149,3 +149,38 @@ export interface LimitsPatch {
   /** How many attempts a timer may ask for. */
   readonly attempts?: number | null;
 }
+
+/** So many attempts in so long a time. */
+export interface DestinationRate {
+  /** 1 to 1,000,000. */
+  readonly count: number;
+  readonly per: 'second' | 'minute' | 'hour';
+}
+
+/** Mutual TLS, in PEM: a certificate with its key, authorities, or both. */
+export interface DestinationTls {
+  /** What the service shows to the receiver, with those that lead from it to an authority. */
+  readonly certificate?: string | null;
+  /** Without a passphrase. It is not shown again. */
+  readonly key?: string | null;
+  /** What the receiver's certificate must come from, in place of the public authorities. */
+  readonly ca?: string | null;
+}
+
+/** What holds for destinations. Null, or left out: nothing of the kind. */
+export interface DestinationSettings {
+  /** Attempts under way at once, in all processes: 1 to 10,000. */
+  readonly concurrency?: number | null;
+  /** Attempts in a time, in all processes. */
+  readonly rate?: DestinationRate | null;
+  /** Bound of an attempt, for timers that say none. */
+  readonly timeout?: Span | null;
+  /** Sent where the timer has none of that name. `[secret]`: the secret value that is there. */
+  readonly headers?: HeaderValues | null;
+  /** Those of `headers` that are kept encrypted and never shown. */
+  readonly secret_headers?: readonly string[];
+  readonly tls?: DestinationTls | null;
+}
+
+/** What is left out stays; null takes it away. Must not be empty. */
+export type DestinationChanges = DestinationSettings;

@@ -299,6 +299,35 @@ export interface Secret {
   readonly updated_at: string;
 }
 
+/** By what is signed: HMAC-SHA256 with a shared secret, or Ed25519 with a published key. */
+export type SignatureScheme = 'v1' | 'v1a';
+
+/** A key that signs the deliveries of the project, without its secret. Instants are RFC 3339. */
+export interface SigningKey {
+  /** Not secret. */
+  readonly id: string;
+  readonly scheme: SignatureScheme;
+  /** `whpk_…` of v1a: what receivers verify with; null of v1. */
+  readonly public_key: string | null;
+  readonly created_at: string;
+  /** When it stops signing; null: it does not. */
+  readonly retires_at: string | null;
+}
+
+/** A signing key that has just been made. */
+export interface IssuedSigningKey extends SigningKey {
+  /** `whsec_…` of v1, this once: what receivers verify with; null of v1a. */
+  readonly secret: string | null;
+}
+
+/** A key of v1a, as anybody may know it. */
+export interface PublishedKey {
+  readonly id: string;
+  /** `whpk_…`. */
+  readonly public_key: string;
+  readonly retires_at: string | null;
+}
+
 /** One step of a rotation, or all of them. */
 export interface SecretRotation {
   readonly done: boolean;
@@ -310,4 +339,49 @@ export interface SecretRotation {
   /** Keys that nothing is encrypted with any more. */
   readonly retired_key_ids: readonly string[];
   readonly cursor: string | null;
+}
+
+/** A certificate without what it certifies with. */
+export interface ShownCertificate {
+  readonly subject: string;
+  /** SHA-256. */
+  readonly fingerprint: string;
+  readonly expires_at: string;
+}
+
+/** A destination that is left alone because it fails. */
+export interface Breaker {
+  /** Scheme, host and port. */
+  readonly destination: string;
+  /** `slowed`: it asked for less (429, 503); `disabled`: not tried any more until it is reset. */
+  readonly state: 'failing' | 'slowed' | 'disabled';
+  readonly failing_since: string;
+  /** When one timer is tried; null when it is disabled. */
+  readonly next_probe_at: string | null;
+  readonly failed_probes: number;
+}
+
+/** What holds for the destinations of a pattern. */
+export interface Destination {
+  /** As it is spelt in targets. */
+  readonly pattern: string;
+  /** Counts changes, from 1. */
+  readonly version: number;
+  readonly concurrency: number | null;
+  readonly rate: {
+    readonly count: number;
+    readonly per: 'second' | 'minute' | 'hour';
+  } | null;
+  /** Seconds. */
+  readonly timeout: number | null;
+  /** Secret values as `[secret]`. */
+  readonly headers: Readonly<Record<string, string | readonly string[]>> | null;
+  readonly secret_headers: readonly string[];
+  readonly tls: {
+    readonly certificate: ShownCertificate | null;
+    readonly ca: readonly ShownCertificate[];
+  } | null;
+  readonly is_paused: boolean;
+  readonly created_at: string;
+  readonly changed_at: string;
 }

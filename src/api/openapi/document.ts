@@ -72,6 +72,8 @@ export function openApiDocument(routes: readonly DocumentedRoute[]) {
       { name: 'timers', description: 'Calls to come, under way, and made.' },
       { name: 'tokens', description: 'Who may ask, and for which project.' },
       { name: 'secrets', description: 'Values that timers use and nobody is shown.' },
+      { name: 'destinations', description: 'What holds for the hosts that timers call.' },
+      { name: 'signatures', description: 'By which receivers know that a call is from here.' },
       { name: 'operations', description: 'For operators, their probes and their monitoring.' },
       { name: 'reference', description: 'This description.' },
     ],

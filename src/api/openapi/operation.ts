@@ -34,7 +34,8 @@ export interface Answer {
 /** All that is known of a route: the document shows it, and Fastify is told what it needs of it. */
 export interface Operation {
   readonly operationId: string;
-  readonly tag: 'timers' | 'tokens' | 'secrets' | 'operations' | 'reference';
+  readonly tag:
+    'timers' | 'tokens' | 'secrets' | 'destinations' | 'signatures' | 'operations' | 'reference';
   /** What the caller must be allowed; null: anybody may ask, also without a token. */
   readonly scope: Need | null;
   readonly summary: string;

@@ -37,7 +37,7 @@ export const timerKeyPath: Parameters = {
 
 export const entityTagHeader: Parameters = {
   ETag: {
-    description: 'The version of the timer, for If-Match.',
+    description: 'The version of what is answered, for If-Match.',
     required: true,
     schema: Type.String({ pattern: String.raw`^"\d+"$`, examples: ['"3"'] }),
   },
@@ -46,7 +46,7 @@ export const entityTagHeader: Parameters = {
 export const ifMatchHeader: Parameters = {
   'If-Match': {
     description:
-      'The ETag that the timer must have still; otherwise nothing is changed (412). `*` or none: whatever it has.',
+      'The ETag that it must have still; otherwise nothing is changed (412). `*` or none: whatever it has.',
     schema: Type.String({ pattern: String.raw`^(\*|"[1-9]\d{0,14}")$`, examples: ['"3"'] }),
   },
 };

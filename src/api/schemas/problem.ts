@@ -24,7 +24,9 @@ export const ProblemBody = Type.Object(
       ),
     ),
     quota: Type.Optional(
-      Type.String({ description: 'Which quota, by its name in the limits of the project.' }),
+      Type.String({
+        description: 'Which quota, by its name in the limits of the project; `destinations`.',
+      }),
     ),
     limit: Type.Optional(Type.Number({ description: 'How much it allows. Spans in seconds.' })),
     used: Type.Optional(Type.Number({ description: 'How much there is, or was asked for.' })),

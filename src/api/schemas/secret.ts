@@ -40,7 +40,7 @@ export const RotateSecretsBody = Type.Object(
   {
     cursor: Type.Optional(
       Type.String({
-        pattern: String.raw`^([0-3])\.(\d{1,15})\.(\d{1,15})\.([a-z0-9_-]{0,64})$`,
+        pattern: String.raw`^([0-4])\.(\d{1,15})\.(\d{1,15})\.([a-z0-9_-]{0,64})$`,
         description: 'Of the answer before; none: from the beginning.',
         examples: ['1.0.0.42'],
       }),

@@ -94,13 +94,19 @@ export const rotateSecrets: Command = {
 
 /** Never from the command line, which others on the machine can read. */
 async function valueFor(name: string, terminal: Terminal): Promise<string> {
-  const value = process.stdin.isTTY
-    ? await terminal.secret(`Value of ${name}: `)
-    : (await text(process.stdin)).replace(/\r?\n$/, '');
-  if (value === undefined || value === '') {
+  const value = await givenSecret(`Value of ${name}: `, terminal);
+  if (value === undefined) {
     throw new UsageError('secrets set takes the value from the standard input, and got none');
   }
   return value;
+}
+
+/** Asked for, or read from a pipe; undefined for none. */
+export async function givenSecret(prompt: string, terminal: Terminal): Promise<string | undefined> {
+  const value = process.stdin.isTTY
+    ? await terminal.secret(prompt)
+    : (await text(process.stdin)).replace(/\r?\n$/, '');
+  return value === '' ? undefined : value;
 }
 
 function show(secret: Secret, what: string, terminal: Terminal): void {

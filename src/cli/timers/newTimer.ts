@@ -57,7 +57,8 @@ export async function newTimerOf(url: string, given: Given): Promise<NewTimer> {
   };
 }
 
-function headersOf(lines: readonly string[]): Record<string, string | string[]> {
+/** @throws UsageError */
+export function headersOf(lines: readonly string[]): Record<string, string | string[]> {
   const headers: Record<string, string | string[]> = {};
   for (const line of lines) {
     const colon = line.indexOf(':');

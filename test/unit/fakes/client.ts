@@ -1,5 +1,4 @@
 import assert from 'node:assert/strict';
-import type { buildConnector } from 'undici';
 import type { ResponseSample } from '../../../src/core/attempt.ts';
 import type { EgressProxy } from '../../../src/core/egressSettings.ts';
 import { targetList } from '../../../src/core/settingParsers.ts';
@@ -14,6 +13,7 @@ import {
   type HttpRequest,
   type HttpResult,
 } from '../../../src/delivery/httpClient.ts';
+import type { Connector } from '../../../src/delivery/tlsConnector.ts';
 import { settled } from './time.ts';
 
 /** The operator's guard with these entries in ALLOW_TARGETS, and what else is given. */
@@ -39,7 +39,7 @@ interface ConnectorOptions {
 }
 
 /** Connects as the service does, by the name servers given (or the machine's). */
-export function connector(options: ConnectorOptions = {}): buildConnector.connector {
+export function connector(options: ConnectorOptions = {}): Connector {
   const { guard = allowing('127.0.0.0/8'), nameServer, connectTimeoutMs = 10_000 } = options;
   return createConnector({
     guard,

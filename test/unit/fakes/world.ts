@@ -172,8 +172,8 @@ export function schedulerWorld(
 
   /** As the delivery does once a slot is won. */
   function admit(one: Handed): void {
-    const { prepare } = one.job;
-    if (prepare === undefined) {
+    const prepared = one.job.prepare();
+    if (!(prepared instanceof Promise)) {
       begin(one);
       return;
     }
@@ -182,7 +182,7 @@ export function schedulerWorld(
       handed.delete(one.job.timerId);
       one.finish({ kind: 'not_started', reason });
     };
-    prepare().then(
+    prepared.then(
       (request) => (request === undefined ? end('taken_over') : begin(one)),
       () => end('not_prepared'),
     );
@@ -211,6 +211,11 @@ export function schedulerWorld(
       },
     },
     secrets: { resolve: () => Promise.reject(new Error('no timer here has secrets')) },
+    signing: {
+      known: () => [],
+      read: () => Promise.resolve([]),
+      refresh: () => Promise.resolve(),
+    },
     transport: {
       deliver: (job) =>
         new Promise((finish) => {

@@ -1,7 +1,7 @@
-import type { DestinationBook, DestinationSettings } from '../../src/core/destination.ts';
+import type { DestinationBook, SendingSettings } from '../../../src/core/destination.ts';
 
 type Wish = Partial<
-  Pick<DestinationSettings, 'concurrencyMax' | 'ratePerSecond' | 'timeoutMs' | 'isPaused'>
+  Pick<SendingSettings, 'concurrencyMax' | 'ratePerSecond' | 'timeoutMs' | 'isPaused'>
 >;
 
 /** A book of one project that a test writes in; every process that has it knows at once. */
@@ -10,11 +10,12 @@ export interface TestBook extends DestinationBook {
 }
 
 export function testBook(projectId = 1): TestBook {
-  const settings = new Map<string, DestinationSettings>();
+  const settings = new Map<string, SendingSettings>();
   const settingsOf = (project: number, origin: string) =>
     project === projectId ? settings.get(origin) : undefined;
   return {
     settingsOf,
+    hasAny: () => settings.size > 0,
     settingsOfUrl: (project, url) => settingsOf(project, new URL(url).origin),
     set(origin, wish) {
       settings.set(origin, {
@@ -26,6 +27,8 @@ export function testBook(projectId = 1): TestBook {
         timeoutMs: null,
         headers: null,
         isPaused: false,
+        version: 1,
+        hasTls: false,
         ...wish,
       });
     },

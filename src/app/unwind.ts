@@ -3,7 +3,7 @@ import type { Logger } from '../telemetry/log.ts';
 /** How to stop what was started, in the order of starting. */
 export type Undo = (() => Promise<unknown> | undefined | void)[];
 
-/** The last one first. A step that fails does not keep the others. */
+/** The last first; one that fails does not keep the others. */
 export async function unwind(undo: Undo, log: Logger): Promise<void> {
   for (const step of undo.toReversed()) {
     try {
