@@ -45,8 +45,8 @@ interface Destination {
 }
 
 // A receiver that keeps up must not be taken for slow: parking and pulling costs a timer twice the CPU
-// of PostgreSQL (74 → 156 µs) and a backlog 40 % of its pace. With one look and 1,000 ms, 2 of 4 processes
-// that started into a backlog of one destination did so, over their first 250 ms.
+// of PostgreSQL (some 80 → 156 to 174 µs) and a backlog a third of its pace. With one look and 1,000 ms, 2
+// of 4 processes that started into a backlog of one destination did so; with these, none of 7.
 const slowFromMs = 3_000;
 const slowLooksLeast = 2;
 /** A pause of this process alone is no sign of a slow receiver. */

@@ -228,12 +228,16 @@ function messageOf(err: unknown): string {
 }
 
 /**
- * Reads `2026-11-23 17:33:00.123456+00` (any offset) into milliseconds with fractions. PostgreSQL's
- * infinities are not stored anywhere.
+ * Reads `2026-11-23 17:33:00.123456+00` (any offset) into milliseconds with fractions; infinities are
+ * those of numbers.
  */
 function instantMs(text: string): number {
   const match = /^(\d{4,6}-\d\d-\d\d) (\d\d:\d\d:\d\d)(\.\d+)?([+-]\d\d)(?::?(\d\d))?/.exec(text);
-  if (match === null) throw new Error(`not an instant: ${text}`);
+  if (match === null) {
+    if (text === 'infinity') return Infinity;
+    if (text === '-infinity') return -Infinity;
+    throw new Error(`not an instant: ${text}`);
+  }
   const [, day = '', time = '', fraction = '', hours = '', minutes = '00'] = match;
   return Date.parse(`${day}T${time}${hours}:${minutes}`) + Number(`0${fraction}`) * 1_000;
 }

@@ -24,8 +24,14 @@ test('a destination that recovers is worked off, each timer once, and its lane o
     if (isSlow) held.push(() => res.end());
     else res.end();
   });
-  await using one = await startTestApp(db.url, { DESTINATION_CONCURRENCY: '8' });
-  await using two = await startTestApp(db.url, { DESTINATION_CONCURRENCY: '8' });
+  await using one = await startTestApp(db.url, {
+    DESTINATION_CONCURRENCY: '8',
+    WEBHOOK_TIMEOUT: '30',
+  });
+  await using two = await startTestApp(db.url, {
+    DESTINATION_CONCURRENCY: '8',
+    WEBHOOK_TIMEOUT: '30',
+  });
   await createNow([one, two], receiver.url, 600);
   await eventually('most wait in the lane', async () => (await parkedCount(db)) > 400);
   isSlow = false;
@@ -43,7 +49,10 @@ test('a lane opens though there is always a timer ahead, which then goes its ord
     if (isSlow) held.push(() => res.end());
     else res.end();
   });
-  await using app = await startTestApp(db.url, { DESTINATION_CONCURRENCY: '4' });
+  await using app = await startTestApp(db.url, {
+    DESTINATION_CONCURRENCY: '4',
+    WEBHOOK_TIMEOUT: '30',
+  });
   await createNow([app], receiver.url, 100);
   await eventually('most wait in the lane', async () => (await parkedCount(db)) > 50);
   let count = 100;
