@@ -38,6 +38,7 @@ import { createAuditLog } from './store/auditLog.ts';
 import { createTimerCanceller } from './store/cancelTimers.ts';
 import { createTimerChanger } from './store/changeTimers.ts';
 import { claimedBytesMax, createClaimStore } from './store/claim.ts';
+import { createFairClaimStore } from './store/fairClaim.ts';
 import { createChoreLeaseStore } from './store/choreLease.ts';
 import { createTimerCreator, replayOf } from './store/createTimers.ts';
 import { createDestinationStores } from './store/destinationStores.ts';
@@ -191,7 +192,7 @@ async function start(
   const scheduler = createScheduler({
     ...waiting.judged,
     book,
-    store: { ...createClaimStore(database), ...processes },
+    store: { ...createClaimStore(database), ...createFairClaimStore(database), ...processes },
     recorder: limits.timers.recording(outcomes),
     secrets: createSecretRequests({
       box,

@@ -41,6 +41,14 @@ export interface Holdings {
   size(): number;
   /** Rows that may still be claimed, given that each may be as large as can be. */
   room(share?: number): number;
+  /**
+   * Rows of one project that may still be claimed, if each project may hold so many times as much as is free:
+   * with 3 one alone gets three quarters, two get three sevenths each, and there is always room for one
+   * more (dynamic thresholds, Choudhury and Hahne 1998).
+   */
+  roomOf(projectId: number, timesFree: number): number;
+  /** Projects that hold something. */
+  holders(): Iterable<number>;
   /** Sets room aside for timers that are being inserted; false when there is none. */
   reserve(rows: number): boolean;
   unreserve(rows: number): void;
@@ -54,8 +62,15 @@ export function createHoldings(bounds: {
   const { rowsMax, bytesMax, rowBytesMax } = bounds;
   const held = new Map<TimerId, Holding>();
   const heap = createHeap<Holding>((a, b) => a.timer.nextAtMs < b.timer.nextAtMs);
+  const heldByProject = new Map<number, number>();
   let bytes = 0;
   let reserved = 0;
+
+  function count(projectId: number, change: 1 | -1): void {
+    const rows = (heldByProject.get(projectId) ?? 0) + change;
+    if (rows === 0) heldByProject.delete(projectId);
+    else heldByProject.set(projectId, rows);
+  }
 
   /** Drops what has left the heap by another way: taken, removed, or replaced by a newer claim. */
   function next(): Holding | undefined {
@@ -79,7 +94,7 @@ export function createHoldings(bounds: {
       if (before !== undefined) {
         bytes -= before.timer.bytes;
         before.admission?.end();
-      }
+      } else count(timer.projectId, 1);
       const holding: Holding = { timer, phase: 'waiting', admission };
       held.set(timer.id, holding);
       bytes += timer.bytes;
@@ -89,6 +104,7 @@ export function createHoldings(bounds: {
     remove(holding) {
       if (held.get(holding.timer.id) !== holding) return;
       held.delete(holding.timer.id);
+      count(holding.timer.projectId, -1);
       holding.admission?.end();
       bytes -= holding.timer.bytes;
     },
@@ -108,6 +124,11 @@ export function createHoldings(bounds: {
     all: () => held.values(),
     size: () => held.size,
     room,
+    roomOf(projectId, timesFree) {
+      const mine = heldByProject.get(projectId) ?? 0;
+      return Math.max(0, Math.ceil((timesFree * room() - mine) / (timesFree + 1)));
+    },
+    holders: () => heldByProject.keys(),
     reserve(rows) {
       if (room() < rows) return false;
       reserved += rows;

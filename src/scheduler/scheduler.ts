@@ -89,6 +89,10 @@ const pollLeastMs = 50;
 const backOffMaxMs = 2_000;
 /** The share of the room that a backlog may fill. */
 const sweepShare = 0.75;
+/** That timers may fill that are inserted already claimed; what they leave is shared among projects. */
+const nearShare = 0.75;
+/** Outcomes after which it is looked whether there is room for a crowd. */
+const lookEveryRecorded = 64;
 const leaseRetryMs = 20;
 
 const probing: Admission = { isProbe: true, end: () => undefined };
@@ -130,7 +134,20 @@ export function createScheduler(options: {
     bytesMax: options.heldBytesMax,
     rowBytesMax: options.rowBytesMax,
   });
-  const claimer = createClaimer({ store, clock, databaseClock, lookAheadMs, catchUpRate });
+  const claimer = createClaimer({
+    store,
+    clock,
+    databaseClock,
+    lookAheadMs,
+    catchUpRate,
+    room: {
+      of: holdings.roomOf,
+      holders: holdings.holders,
+      isShort: () => holdings.room(nearShare) < 1,
+    },
+  });
+  /** Claims are cheap in crowds: if there is more, wait until there is room for so many. */
+  const crowd = Math.min(claimRowsMax, Math.ceil(options.heldRowsMax / 8));
   const alarm = createAlarm(fireDue);
   /** Claims out of lanes that are under way; see stop. */
   const pulling = new Set<Promise<unknown>>();
@@ -156,9 +173,9 @@ export function createScheduler(options: {
         // Behind the floor, perhaps.
         claimer.lowerFloor(Math.floor(databaseClock.nowMs()));
         lookNow();
-      } else if (wantedShare !== undefined && holdings.room(wantedShare) >= claimRowsMax) {
-        wantedShare = undefined;
-        lookNow();
+      } else {
+        recorded += 1;
+        if (recorded % lookEveryRecorded === 0 && claimer.hasMore(crowd)) lookNow();
       }
     },
   });
@@ -175,8 +192,7 @@ export function createScheduler(options: {
   let loopTurnAtMs = clock.monotonicMs();
   let wakeLoop: (() => void) | undefined;
   let wokenEarly = false;
-  /** More is due than there was room for: look again when this share of it has room for a crowd. */
-  let wantedShare: number | undefined;
+  let recorded = 0;
 
   // ---- claiming
 
@@ -205,12 +221,8 @@ export function createScheduler(options: {
     const rows = Math.min(claimRowsMax, holdings.room());
     const ahead = await claim(owner, rows, (limit) => claimer.poll(owner, limit));
     const sweepRows = Math.min(claimRowsMax, holdings.room(sweepShare));
-    const behind = await claim(owner, sweepRows, (limit) => claimer.sweepStep(owner, limit));
-    wantedShare = ahead === rows ? 1 : behind === sweepRows ? sweepShare : undefined;
-    if (wantedShare !== undefined) {
-      // There is more. Claims are cheap in crowds: wait until there is room for one.
-      return holdings.room(wantedShare) >= claimRowsMax ? 0 : pollEveryMs;
-    }
+    await claim(owner, sweepRows, (limit) => claimer.sweepStep(owner, limit));
+    if (claimer.hasMore(crowd)) return 0;
     if (ahead > 0) await claimer.sampleClock();
     // Spread at random: of two processes that poll in step, the second finds only what came due
     // between them (221 of 5,000 timers, 11 ms behind in 250).
@@ -361,7 +373,7 @@ export function createScheduler(options: {
     reserve(rows) {
       const owner = lease.owner();
       if (mode !== 'running' || owner === undefined || !lease.mayStart()) return undefined;
-      if (!holdings.reserve(rows)) return undefined;
+      if (holdings.room(nearShare) < rows || !holdings.reserve(rows)) return undefined;
       const claim = claimer.newClaim();
       return {
         owner,
