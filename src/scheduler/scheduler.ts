@@ -238,13 +238,16 @@ export function createScheduler(options: {
   ): Promise<number> {
     if (rows < 1) return 0;
     const timers = await statement(rows);
-    if (timers.length > 0) takeIn(owner, timers);
+    const parked = timers.length > 0 ? takeIn(owner, timers) : undefined;
+    // Who claims only to park does not go on claiming beside it.
+    if (parked !== undefined) await atMost(pollEveryMs, parked);
     return timers.length;
   }
 
-  function takeIn(owner: number, timers: readonly ClaimedTimer[]): void {
+  /** Where some may not start, a promise that resolves when they are parked. */
+  function takeIn(owner: number, timers: readonly ClaimedTimer[]): Promise<void> | undefined {
     // The identity changed meanwhile: whoever sweeps next finds the owner dead.
-    if (owner !== lease.owner()) return;
+    if (owner !== lease.owner()) return undefined;
     const heldUp: Parked[] = [];
     for (const timer of timers) {
       if (timer.lostInRow > 0) metrics.takenOver.inc();
@@ -252,9 +255,9 @@ export function createScheduler(options: {
       if (place === undefined) holdings.add(timer);
       else heldUp.push({ timer, place });
     }
-    if (heldUp.length > 0) void parking.park(heldUp);
     // While draining they wait in the heap, to be given back with the rest.
     fireDue();
+    return heldUp.length > 0 ? parking.park(heldUp) : undefined;
   }
 
   /** Out of lanes: each goes on with one of these. Resolves with how many. */
@@ -381,7 +384,7 @@ export function createScheduler(options: {
         withinMs: 2 * lookAheadMs,
         settle(claimed) {
           holdings.unreserve(rows);
-          if (claimed.length > 0) takeIn(owner, claimed);
+          if (claimed.length > 0) void takeIn(owner, claimed);
         },
         lost() {
           holdings.unreserve(rows);
@@ -444,4 +447,15 @@ export function createScheduler(options: {
     held: () => holdings.size(),
     loopAgeMs: () => clock.monotonicMs() - loopTurnAtMs,
   };
+}
+
+/** Waits until it is done, but no longer than so many milliseconds. */
+function atMost(ms: number, done: Promise<void>): Promise<void> {
+  return new Promise((resolve) => {
+    const timer = setTimeout(resolve, ms);
+    void done.finally(() => {
+      clearTimeout(timer);
+      resolve();
+    });
+  });
 }
