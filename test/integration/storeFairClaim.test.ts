@@ -7,25 +7,18 @@ import {
   walkMax,
 } from '../../src/store/fairClaim.ts';
 import { createTestDatabase, sql } from '../support/database.ts';
-import { fromStart, idsOf, randomToken, registerOwner, storedAs } from '../support/storedTimers.ts';
+import {
+  fromStart,
+  idsOf,
+  insertMany,
+  randomToken,
+  registerOwner,
+  storedAs,
+} from '../support/storedTimers.ts';
 import type { Database } from '../../src/store/database.ts';
 
-/** Timers of a project by one statement, `dueInMs` an expression of `n` (1, 2, …). */
-async function insertOf(
-  database: Database,
-  projectId: number,
-  count: number,
-  dueInMs = '0',
-): Promise<void> {
-  await sql(
-    database,
-    `INSERT INTO belfry.timers (id, project_id, next_at, due_at, created_at, url)
-     SELECT nextval('belfry.timer_id'), $1, at, at, at, 'http://127.0.0.1:9/x'
-     FROM generate_series(1, $2::integer) AS n, LATERAL (
-       SELECT date_trunc('milliseconds', now() + (${dueInMs})::float8 * interval '1 millisecond') AS at) AS due`,
-    [projectId, count],
-  );
-}
+const insertOf = (database: Database, projectId: number, count: number, dueInMs = '0') =>
+  insertMany(database, { projectId, count, dueInMs });
 
 async function asOwner(database: Database) {
   const { id, die } = await registerOwner(database);
