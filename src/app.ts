@@ -3,6 +3,7 @@ import { openAuthenticator } from './app/authenticator.ts';
 import { breakerService } from './app/breakers.ts';
 import { createDelivery } from './app/delivery.ts';
 import { destinationService } from './app/destinations.ts';
+import { explanations } from './app/explanations.ts';
 import { listenForNotices } from './app/notices.ts';
 import { nearTimers } from './app/near.ts';
 import { operations } from './app/operations.ts';
@@ -58,6 +59,7 @@ import { ensurePartitions } from './store/partitions.ts';
 import { createProcessStore } from './store/processes.ts';
 import { createProjectStore } from './store/projects.ts';
 import { createTimerReader } from './store/readTimers.ts';
+import { createStandingReader } from './store/timerStandings.ts';
 import { createRetentionStore } from './store/retention.ts';
 import { createTimerReviver } from './store/retryTimers.ts';
 import { createTokenStore } from './store/tokens.ts';
@@ -359,6 +361,7 @@ async function start(
       },
       list: pages.summaries,
       attempts: reader.attempts,
+      explain: explanations({ ...createStandingReader(database), statusOf }),
       find: named.find,
       cancel: changes.cancel,
       update: (projectId, id, edit, ifVersion) =>
