@@ -42,7 +42,7 @@ export interface Blocker {
   readonly limit?: number;
   readonly breaker?: BreakerReason;
   /** The id of the process that holds it. */
-  readonly process?: number;
+  readonly heldBy?: number;
 }
 
 /** All that decides, as of one moment. */
@@ -157,7 +157,7 @@ function inFlight({ attempts, owner, origin }: TimerStanding): Blocker {
     untilMs: null,
     destination: origin,
     attempt: attempts + 1,
-    ...(owner === null ? {} : { process: owner.id }),
+    ...(owner === null ? {} : { heldBy: owner.id }),
   };
 }
 
@@ -277,7 +277,7 @@ function takenUp({ owner, nowMs, isServed }: TimerStanding): Blocker {
       code: 'lease',
       message: 'A process holds it and is about to send it, or to record what came of that.',
       untilMs: nowMs,
-      process: owner.id,
+      heldBy: owner.id,
     };
   }
   if (!isServed) {
@@ -293,7 +293,7 @@ function takenUp({ owner, nowMs, isServed }: TimerStanding): Blocker {
       message: 'The process that held it has died: another takes it over.',
       sinceMs: owner.expiresAtMs,
       untilMs: Math.max(nowMs, owner.expiresAtMs ?? nowMs) + takeOverWithinMs,
-      process: owner.id,
+      heldBy: owner.id,
     };
   }
   return {

@@ -10,6 +10,7 @@ import type { Transport } from '../transport/transport.ts';
 import { createAlarm } from './alarm.ts';
 import { createAttempts, type AttemptStore, type OutcomeRecorder } from './attempts.ts';
 import { createClaimer, type ClaimStore } from './claimer.ts';
+import { createClaimLoop } from './claimLoop.ts';
 import type { DatabaseClock } from './databaseClock.ts';
 import type { Admissions } from './admissions.ts';
 import type { DestinationLanes } from './destinationLanes.ts';
@@ -86,7 +87,6 @@ const pollEveryMs = 250;
 // they come more often.
 const smallClaim = 100;
 const pollLeastMs = 50;
-const backOffMaxMs = 2_000;
 /** The share of the room that a backlog may fill. */
 const sweepShare = 0.75;
 /** That timers may fill that are inserted already claimed; what they leave is shared among projects. */
@@ -172,10 +172,10 @@ export function createScheduler(options: {
       if (retryInMs < 2 * lookAheadMs) {
         // Behind the floor, perhaps.
         claimer.lowerFloor(Math.floor(databaseClock.nowMs()));
-        lookNow();
+        loop.lookNow();
       } else {
         recorded += 1;
-        if (recorded % lookEveryRecorded === 0 && claimer.hasMore(crowd)) lookNow();
+        if (recorded % lookEveryRecorded === 0 && claimer.hasMore(crowd)) loop.lookNow();
       }
     },
   });
@@ -188,31 +188,10 @@ export function createScheduler(options: {
     metrics,
   });
   let mode: 'running' | 'draining' | 'stopped' = 'stopped';
-  let loop: Promise<void> | undefined;
-  let loopTurnAtMs = clock.monotonicMs();
-  let wakeLoop: (() => void) | undefined;
-  let wokenEarly = false;
+  const loop = createClaimLoop({ turn, log, monotonicMs: clock.monotonicMs });
   let recorded = 0;
 
   // ---- claiming
-
-  async function runLoop(): Promise<void> {
-    let pauseMs = 0;
-    let backOffMs = 0;
-    while (mode === 'running') {
-      await pause(pauseMs);
-      if (mode !== 'running') return;
-      try {
-        pauseMs = await turn();
-        backOffMs = 0;
-        loopTurnAtMs = clock.monotonicMs();
-      } catch (err) {
-        backOffMs = Math.min(Math.max(100, backOffMs * 2), backOffMaxMs);
-        pauseMs = backOffMs;
-        log.warn({ err, retryInMs: backOffMs }, 'could not claim timers');
-      }
-    }
-  }
 
   /** One look at the database; resolves with how long to pause before the next. */
   async function turn(): Promise<number> {
@@ -282,28 +261,6 @@ export function createScheduler(options: {
     return timers.length;
   }
 
-  function pause(ms: number): Promise<void> {
-    if (wokenEarly) {
-      wokenEarly = false;
-      return Promise.resolve();
-    }
-    return new Promise((resolve) => {
-      const timer = setTimeout(done, ms);
-      function done(): void {
-        clearTimeout(timer);
-        wakeLoop = undefined;
-        wokenEarly = false;
-        resolve();
-      }
-      wakeLoop = done;
-    });
-  }
-
-  function lookNow(): void {
-    if (wakeLoop === undefined) wokenEarly = true;
-    else wakeLoop();
-  }
-
   // ---- firing
 
   function fireDue(): void {
@@ -346,16 +303,15 @@ export function createScheduler(options: {
 
   return {
     start() {
-      if (mode !== 'stopped' || loop !== undefined) return;
+      if (mode !== 'stopped' || loop.hasRun()) return;
       mode = 'running';
-      loop = runLoop();
+      loop.start();
     },
     async stop(deadline) {
       if (mode !== 'running') return;
       mode = 'draining';
       alarm.clear();
-      lookNow();
-      await loop;
+      await loop.stop();
       await Promise.allSettled(pulling);
       for (const holding of holdings.all()) {
         if (holding.phase === 'handed') attempts.recall(holding.timer.id);
@@ -371,7 +327,7 @@ export function createScheduler(options: {
     },
     wake(dueAtMs) {
       claimer.lowerFloor(dueAtMs);
-      lookNow();
+      loop.lookNow();
     },
     reserve(rows) {
       const owner = lease.owner();
@@ -445,7 +401,7 @@ export function createScheduler(options: {
     },
     resume: fireDue,
     held: () => holdings.size(),
-    loopAgeMs: () => clock.monotonicMs() - loopTurnAtMs,
+    loopAgeMs: loop.ageMs,
   };
 }
 

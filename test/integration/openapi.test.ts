@@ -226,8 +226,7 @@ test('every documented status of every route is given by the real service, and n
   await eventually('it has fired', async () => {
     return (await call('GET', firedPath)).body['status'] === 'succeeded';
   });
-  await call('GET', `${firedPath}/attempts`);
-  await call('GET', `${firedPath}/why`);
+  for (const more of ['attempts', 'why']) await call('GET', `${firedPath}/${more}`);
   await call('DELETE', firedPath);
   await call('DELETE', '/timers/999999');
   for (const path of [timer, firedPath, '/timers/999999']) {
@@ -376,9 +375,7 @@ test('every documented status of every route is given by the real service, and n
       name,
     ]);
     await call('POST', '/timers', { url, hours: 1 });
-    await call('GET', timer);
-    await call('GET', `${timer}/attempts`);
-    await call('GET', `${timer}/why`);
+    for (const more of ['', '/attempts', '/why']) await call('GET', `${timer}${more}`);
     await call('DELETE', timer);
     await call('PATCH', timer, { metadata: 1 });
     await call('POST', `${timer}/fire`);

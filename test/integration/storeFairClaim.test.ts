@@ -83,7 +83,7 @@ for (const kind of ['poll', 'sweep'] as const) {
     await insertOf(database, 2, 100, 'n');
     const owner = await asOwner(database);
     const first = await owner[kind]({ rowsMax: 500, most: 10 });
-    const last = first.timers.filter(({ projectId }) => projectId === 1).at(-1);
+    const last = first.timers.findLast(({ projectId }) => projectId === 1);
     assert.ok(last !== undefined);
     const { timers } = await owner[kind]({
       walkFrom: null,

@@ -193,8 +193,8 @@ test('a process that has died holds it until another takes over; without any, th
   await sql(db.database, 'UPDATE belfry.timers SET owner = 8, claim = 1 WHERE id = 1');
   await sql(db.database, 'UPDATE belfry.timers SET owner = 7, claim = 1 WHERE id = 2');
   const dead = await why(app, 1);
-  assert.deepEqual([dead.blocker.code, dead.blocker.process], ['lease', 8]);
+  assert.deepEqual([dead.blocker.code, dead.blocker.held_by], ['lease', 8]);
   assert.ok(Date.parse(dead.expected_at ?? '') >= Date.parse(dead.now));
   const alive = await why(app, 2);
-  assert.deepEqual([alive.blocker.code, alive.blocker.process], ['in_flight', 7]);
+  assert.deepEqual([alive.blocker.code, alive.blocker.held_by], ['in_flight', 7]);
 });

@@ -388,7 +388,7 @@ export interface Destination {
 
 /** One thing that keeps a timer from firing. Codes that are not known yet may come. */
 export interface Blocker {
-  readonly code: BlockerCode | (string & {});
+  readonly code: BlockerCode | (string & Record<never, never>);
   /** The same in one sentence. */
   readonly message: string;
   readonly since?: string | null;
@@ -402,7 +402,8 @@ export interface Blocker {
   /** Of a rate: attempts a second; of a concurrency: at once. */
   readonly limit?: number;
   readonly breaker?: 'failing' | 'slowed' | 'disabled';
-  readonly process?: number;
+  /** The id of the one that holds it. */
+  readonly held_by?: number;
 }
 
 export type BlockerCode =

@@ -32,7 +32,7 @@ const blocker = Type.Object(
     breaker: Type.Optional(
       wordOf(['failing', 'slowed', 'disabled'], { description: 'As in the list of breakers.' }),
     ),
-    process: Type.Optional(Type.Integer({ description: 'The id of the process that holds it.' })),
+    held_by: Type.Optional(Type.Integer({ description: 'The id of the process that holds it.' })),
   },
   { title: 'Blocker', additionalProperties: false },
 );
@@ -63,12 +63,13 @@ export function explanationBody(id: number, explanation: Explanation) {
   };
 }
 
-function blockerBody({ sinceMs, untilMs, errorCode, ...rest }: Blocker) {
+function blockerBody({ sinceMs, untilMs, errorCode, heldBy, ...rest }: Blocker) {
   return {
     ...rest,
     ...(sinceMs === undefined ? {} : { since: sinceMs === null ? null : isoOf(sinceMs) }),
     until: untilMs === null ? null : isoOf(untilMs),
     ...(errorCode === undefined ? {} : { error_code: errorCode }),
+    ...(heldBy === undefined ? {} : { held_by: heldBy }),
   };
 }
 

@@ -68,12 +68,12 @@ export function showExplanation(explanation: Explanation, terminal: Terminal): v
   terminal.line(table(rows.map(([name, value]) => [terminal.paint('dim', name), value])));
 }
 
-function detailsOf({ since, until, ahead, process }: Blocker, nowMs: number): string {
+function detailsOf({ since, until, ahead, held_by: heldBy }: Blocker, nowMs: number): string {
   const details = [
     typeof since === 'string' ? `since ${shownInstant(since, nowMs)}` : '',
     until === null ? '' : `until ${shownInstant(until, nowMs)}`,
     ahead === undefined ? '' : `${ahead} before it`,
-    process === undefined ? '' : `process ${process}`,
+    heldBy === undefined ? '' : `process ${heldBy}`,
   ].filter((detail) => detail !== '');
   return details.length === 0 ? '' : ` (${details.join(', ')})`;
 }
