@@ -44,7 +44,7 @@ export interface Holdings {
   /**
    * Rows of one project that may still be claimed, if each project may hold so many times as much as is free:
    * with 3 one alone gets three quarters, two get three sevenths each, and there is always room for one
-   * more (dynamic thresholds, Choudhury and Hahne 1998).
+   * more (dynamic thresholds, Choudhury and Hahne 1998); the same of the bytes.
    */
   roomOf(projectId: number, timesFree: number): number;
   /** Projects that hold something. */
@@ -62,14 +62,20 @@ export function createHoldings(bounds: {
   const { rowsMax, bytesMax, rowBytesMax } = bounds;
   const held = new Map<TimerId, Holding>();
   const heap = createHeap<Holding>((a, b) => a.timer.nextAtMs < b.timer.nextAtMs);
-  const heldByProject = new Map<number, number>();
+  const byProject = new Map<number, { rows: number; bytes: number }>();
   let bytes = 0;
   let reserved = 0;
 
-  function count(projectId: number, change: 1 | -1): void {
-    const rows = (heldByProject.get(projectId) ?? 0) + change;
-    if (rows === 0) heldByProject.delete(projectId);
-    else heldByProject.set(projectId, rows);
+  function count(timer: ClaimedTimer, sign: 1 | -1): void {
+    bytes += sign * timer.bytes;
+    const { projectId } = timer;
+    const share = byProject.get(projectId);
+    if (share === undefined) byProject.set(projectId, { rows: 1, bytes: timer.bytes });
+    else {
+      share.rows += sign;
+      share.bytes += sign * timer.bytes;
+      if (share.rows === 0) byProject.delete(projectId);
+    }
   }
 
   /** Drops what has left the heap by another way: taken, removed, or replaced by a newer claim. */
@@ -92,21 +98,20 @@ export function createHoldings(bounds: {
     add(timer, admission) {
       const before = held.get(timer.id);
       if (before !== undefined) {
-        bytes -= before.timer.bytes;
+        count(before.timer, -1);
         before.admission?.end();
-      } else count(timer.projectId, 1);
+      }
+      count(timer, 1);
       const holding: Holding = { timer, phase: 'waiting', admission };
       held.set(timer.id, holding);
-      bytes += timer.bytes;
       heap.push(holding);
     },
     get: (id) => held.get(id),
     remove(holding) {
       if (held.get(holding.timer.id) !== holding) return;
       held.delete(holding.timer.id);
-      count(holding.timer.projectId, -1);
+      count(holding.timer, -1);
       holding.admission?.end();
-      bytes -= holding.timer.bytes;
     },
     next,
     takeNext() {
@@ -125,10 +130,13 @@ export function createHoldings(bounds: {
     size: () => held.size,
     room,
     roomOf(projectId, timesFree) {
-      const mine = heldByProject.get(projectId) ?? 0;
-      return Math.max(0, Math.ceil((timesFree * room() - mine) / (timesFree + 1)));
+      const mine = byProject.get(projectId) ?? { rows: 0, bytes: 0 };
+      const left = (free: number, used: number) => (timesFree * free - used) / (timesFree + 1);
+      const rows = left(rowsMax - held.size - reserved, mine.rows);
+      const byBytes = left(bytesMax - bytes - reserved * rowBytesMax, mine.bytes) / rowBytesMax;
+      return Math.max(0, Math.min(room(), Math.ceil(Math.min(rows, byBytes))));
     },
-    holders: () => heldByProject.keys(),
+    holders: () => byProject.keys(),
     reserve(rows) {
       if (room() < rows) return false;
       reserved += rows;
