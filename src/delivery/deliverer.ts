@@ -50,24 +50,51 @@ export function createDeliverer(options: {
   const queued = new Map<TimerId, QueuedJob>();
 
   function start(queuedJob: QueuedJob, path: string, place: Place): void {
-    const { job, finish, origin } = queuedJob;
+    const { job } = queuedJob;
     const free = () => destinations.release(place);
     // Recalled while it waited.
     if (queued.get(job.timerId) !== queuedJob) return free();
     queued.delete(job.timerId);
-    const prepared = job.prepare();
-    if (!(prepared instanceof Promise)) return send({ ...queuedJob, ...prepared, path }, place);
+    guarded(queuedJob, place, () => {
+      const prepared = job.prepare();
+      if (!(prepared instanceof Promise)) send({ ...queuedJob, ...prepared, path }, place);
+      else prepareFirst(queuedJob, place, prepared);
+    });
+  }
+
+  /**
+   * What is stored of a timer may be such that it cannot be sent. That is its own outcome: thrown on, it would
+   * reach whoever gave the slot back.
+   */
+  function guarded(queuedJob: QueuedJob, place: Place, act: () => void): void {
+    try {
+      act();
+    } catch (err) {
+      const { job, finish } = queuedJob;
+      finish(unsentAttempt(job, toMicroseconds(nowMs()), 'unprocessable', String(err)));
+      destinations.release(place);
+    }
+  }
+
+  function prepareFirst(
+    queuedJob: QueuedJob,
+    place: Place,
+    prepared: Exclude<ReturnType<Job['prepare']>, PreparedRequest>,
+  ): void {
+    const { finish, origin } = queuedJob;
+    const free = () => destinations.release(place);
     prepared.then(
-      (given) => {
-        if (given === undefined) {
-          finish({ kind: 'not_started', reason: 'taken_over' });
-          return free();
-        }
-        const ready = preparedFrom(queuedJob, given, origin);
-        if (ready !== undefined) return send(ready, place);
-        failUnsent(queuedJob, typeof given === 'string' ? given : 'request_invalid');
-        free();
-      },
+      (given) =>
+        guarded(queuedJob, place, () => {
+          if (given === undefined) {
+            finish({ kind: 'not_started', reason: 'taken_over' });
+            return free();
+          }
+          const ready = preparedFrom(queuedJob, given, origin);
+          if (ready !== undefined) return send(ready, place);
+          failUnsent(queuedJob, typeof given === 'string' ? given : 'request_invalid');
+          free();
+        }),
       () => {
         finish({ kind: 'not_started', reason: 'not_prepared' });
         free();
@@ -220,10 +247,16 @@ function preparedFrom(
   return { ...queuedJob, ...given, ...target };
 }
 
-function unsentAttempt(job: Job, startedAtMs: number, errorCode: AttemptErrorCode): Outcome {
+function unsentAttempt(
+  job: Job,
+  startedAtMs: number,
+  errorCode: AttemptErrorCode,
+  detail?: string,
+): Outcome {
   const latenessMs = startedAtMs - job.dueAtMs;
   const attempt = { startedAtMs, latenessMs, durationMs: 0, status: null };
-  return { kind: 'attempted', attempt: { ...attempt, errorCode } };
+  const told = detail === undefined ? {} : { detail };
+  return { kind: 'attempted', attempt: { ...attempt, errorCode, ...told } };
 }
 
 /** Milliseconds, cut to whole microseconds: clocks tell no more, and long fractions cost bytes. */

@@ -2,6 +2,7 @@ import { numberArray } from './arrayLiteral.ts';
 import { timerIdFromDatabase, type TimerId } from '../core/ids.ts';
 import type { ClaimedTimer, HttpMethod, TimerRequest } from '../core/timer.ts';
 import type { RetryPolicy } from '../core/retryPolicy.ts';
+import { storedDefect, withoutDefect } from '../core/storedDefect.ts';
 import type { Database } from './database.ts';
 
 /** Bodies up to this travel with the claim; larger ones are fetched at the start of the attempt. */
@@ -32,10 +33,10 @@ export const ownerLives = (owner: '$2' | '$5') =>
 const claimedColumns = [
   't.id',
   't.project_id',
-  "round(date_part('epoch', t.next_at) * 1000)::bigint",
+  `CASE WHEN isfinite(t.next_at) THEN round(date_part('epoch', t.next_at) * 1000)::bigint END`,
   't.url',
-  "CASE WHEN t.due_at <> t.next_at THEN round(date_part('epoch', t.due_at) * 1000)::bigint END",
-  "round(date_part('epoch', t.expires_at) * 1000)::bigint",
+  "CASE WHEN t.due_at <> t.next_at AND isfinite(t.due_at) THEN round(date_part('epoch', t.due_at) * 1000)::bigint END",
+  `CASE WHEN isfinite(t.expires_at) THEN round(date_part('epoch', t.expires_at) * 1000)::bigint END`,
   'nullif(t.attempts, 0)',
   'nullif(t.failures, 0)',
   'nullif(t.lost_in_row, 0)',
@@ -231,7 +232,7 @@ SELECT body FROM belfry.timers WHERE id = $1::bigint AND owner = $2::bigint AND 
 type TimerRow = readonly [
   id: number,
   projectId: number,
-  nextAtMs: number,
+  nextAtMs: number | null,
   url: string,
   dueAtMs: number | null,
   expiresAtMs: number | null,
@@ -351,7 +352,7 @@ export function valuesOf(options: ClaimOptions): unknown[] {
 
 export function claimedFrom(
   rows: readonly ClaimedRow[],
-  { owner, claim }: { owner: number; claim: number },
+  fence: { readonly owner: number; readonly claim: number },
 ): Claimed {
   const timers: ClaimedTimer[] = [];
   let databaseNowMs = -Infinity;
@@ -360,30 +361,49 @@ export function claimedFrom(
       databaseNowMs = row.at(-1) ?? databaseNowMs;
       continue;
     }
-    const request = {
-      appendId: row[9] ?? true,
-      timeoutMs: row[10],
-      url: row[3],
-      method: row[11] ?? 'POST',
-      headers: row[12],
-      body: row[13],
-    };
-    timers.push({
-      id: timerIdFromDatabase(row[0]),
-      projectId: row[1],
-      owner,
-      claim,
-      nextAtMs: row[2],
-      dueAtMs: row[4] ?? row[2],
-      expiresAtMs: row[5],
-      attempts: row[6] ?? 0,
-      failures: row[7] ?? 0,
-      lostInRow: row[8] ?? 0,
-      request,
-      bodyDeferred: row[14] ?? false,
-      retry: row[15],
-      bytes: claimedBytes(request),
-    });
+    timers.push(claimedTimer(row, fence));
   }
   return { timers, databaseNowMs };
+}
+
+/** One that is not as the API writes it does not spoil the others: it is told apart, without its defect. */
+function claimedTimer(
+  row: TimerRow,
+  { owner, claim }: { readonly owner: number; readonly claim: number },
+): ClaimedTimer {
+  const parts = {
+    nextAtMs: row[2],
+    timeoutMs: row[10],
+    method: row[11] ?? 'POST',
+    headers: row[12],
+    retry: row[15],
+  };
+  const defect = storedDefect(parts);
+  const { timeoutMs, method, headers, retry } = defect === undefined ? parts : withoutDefect;
+  const nextAtMs = row[2] ?? 0;
+  const request = {
+    appendId: row[9] ?? true,
+    timeoutMs,
+    url: row[3],
+    method,
+    headers,
+    body: row[13],
+  };
+  const timer = {
+    id: timerIdFromDatabase(row[0]),
+    projectId: row[1],
+    owner,
+    claim,
+    nextAtMs,
+    dueAtMs: row[4] ?? nextAtMs,
+    expiresAtMs: row[5],
+    attempts: row[6] ?? 0,
+    failures: row[7] ?? 0,
+    lostInRow: row[8] ?? 0,
+    request,
+    bodyDeferred: row[14] ?? false,
+    retry,
+    bytes: claimedBytes(request),
+  };
+  return defect === undefined ? timer : { ...timer, defect };
 }

@@ -16,6 +16,7 @@ export type FailureCode =
   | 'gone'
   | 'expired'
   | 'attempts_lost'
+  | 'unprocessable'
   | (string & Record<never, never>);
 
 /** Why an attempt failed. A newer service may know more. */
@@ -38,6 +39,7 @@ export type AttemptErrorCode =
   | 'request_invalid'
   | 'secret_missing'
   | 'secret_unreadable'
+  | 'unprocessable'
   | 'lost'
   | (string & Record<never, never>);
 
