@@ -147,7 +147,7 @@ export function createScheduler(options: {
     },
   });
   /** Claims are cheap in crowds: if there is more, wait until there is room for so many. */
-  const crowd = Math.min(claimRowsMax, Math.ceil(holdings.room() / 4));
+  const crowd = Math.min(claimRowsMax, Math.ceil(holdings.room() / 2));
   const alarm = createAlarm(fireDue);
   /** Claims out of lanes that are under way; see stop. */
   const pulling = new Set<Promise<unknown>>();
