@@ -6,6 +6,7 @@ import type { TimerStatus } from './timer.ts';
 export const blockerCodes = [
   'ended',
   'in_flight',
+  'expiring',
   'not_due',
   'retry_wait',
   'project_paused',
@@ -50,6 +51,8 @@ export interface TimerStanding {
   readonly nowMs: number;
   readonly status: TimerStatus;
   readonly nextAtMs: number | null;
+  /** It does not start from then on; null: never too late. */
+  readonly expiresAtMs: number | null;
   readonly finishedAtMs: number | null;
   readonly failureCode: FailureCode | null;
   /** Attempts made, and what the last one came to. */
@@ -112,9 +115,10 @@ const drainedPerSecond = 1_000;
  * then; of what keeps one that is due, what is widest comes first: its project, its destination, limits.
  */
 export function explain(standing: TimerStanding): Explanation {
-  const { status, nowMs, nextAtMs } = standing;
+  const { status, nowMs, nextAtMs, expiresAtMs } = standing;
   if (nextAtMs === null) return alone(standing, ended(standing));
   if (status === 'delivering') return alone(standing, inFlight(standing));
+  if (expiresAtMs !== null && expiresAtMs <= nowMs) return alone(standing, expiring(expiresAtMs));
   const standingOnes = lasting(standing);
   const blockers =
     nextAtMs > nowMs
@@ -122,8 +126,12 @@ export function explain(standing: TimerStanding): Explanation {
       : standingOnes.length > 0
         ? standingOnes
         : [takenUp(standing)];
+  const expectedAtMs = latest(blockers, nowMs);
   const [blocker = takenUp(standing), ...also] = blockers;
-  return { status, nowMs, blocker, also, expectedAtMs: latest(blockers, nowMs) };
+  if (expiresAtMs === null || (expectedAtMs ?? 0) < expiresAtMs) {
+    return { status, nowMs, blocker, also, expectedAtMs };
+  }
+  return { status, nowMs, blocker, also: [...also, expiring(expiresAtMs)], expectedAtMs: null };
 }
 
 function alone({ status, nowMs }: TimerStanding, blocker: Blocker): Explanation {
@@ -158,6 +166,15 @@ function inFlight({ attempts, owner, origin }: TimerStanding): Blocker {
     destination: origin,
     attempt: attempts + 1,
     ...(owner === null ? {} : { heldBy: owner.id }),
+  };
+}
+
+function expiring(expiresAtMs: number): Blocker {
+  return {
+    code: 'expiring',
+    message: 'It cannot start before it expires: it ends as failed (expired).',
+    sinceMs: expiresAtMs,
+    untilMs: null,
   };
 }
 

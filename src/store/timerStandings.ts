@@ -35,10 +35,10 @@ const readStanding = {
   text: `
 WITH found AS MATERIALIZED (
   SELECT id, url, CASE WHEN attempts = 0 THEN 'pending' ELSE 'retrying' END AS status, next_at,
-    NULL::timestamptz AS finished_at, NULL::text AS failure_code, attempts, owner, parked_lane
+    NULL::timestamptz AS finished_at, NULL::text AS failure_code, attempts, owner, parked_lane, expires_at
   FROM belfry.timers WHERE id = $1::bigint AND project_id = $2::bigint
   UNION ALL
-  SELECT id, url, status, NULL, finished_at, failure_code, 0, NULL, NULL
+  SELECT id, url, status, NULL, finished_at, failure_code, 0, NULL, NULL, NULL
   FROM belfry.history WHERE id = $1::bigint AND project_id = $2::bigint
 )
 SELECT f.url, f.status, ${instantOf('f.next_at')}, ${instantOf('f.finished_at')}, f.failure_code, f.attempts,
@@ -54,7 +54,8 @@ SELECT f.url, f.status, ${instantOf('f.next_at')}, ${instantOf('f.finished_at')}
     LIMIT ${countMax}) AS before) ELSE 0 END,
   EXISTS (SELECT 1 FROM belfry.processes l WHERE l.expires_at > clock_timestamp()),
   (SELECT json_agg(json_build_array(d.pattern, d.is_paused, d.rate_count, d.rate_per, d.concurrency_max))
-    FROM belfry.destinations d WHERE d.project_id = $2::bigint AND d.pattern = ANY ($4::text[]))
+    FROM belfry.destinations d WHERE d.project_id = $2::bigint AND d.pattern = ANY ($4::text[])),
+  ${instantOf('f.expires_at')}
 FROM found f
 LEFT JOIN belfry.processes p ON p.id = f.owner
 LEFT JOIN belfry.lanes pl ON pl.project_id = $2::bigint AND pl.kind = 'project' AND pl.target = ''
@@ -94,6 +95,7 @@ type StandingRow = readonly [
   ahead: number,
   isServed: boolean,
   settings: readonly Settings[] | null,
+  expiresAtMs: number | null,
 ];
 
 const triesMax = 3;
@@ -131,6 +133,7 @@ function standingOf(row: StandingRow, origin: string, patterns: readonly string[
       nowMs,
       status: row[1],
       nextAtMs,
+      expiresAtMs: row[22],
       finishedAtMs: row[3],
       failureCode: row[4],
       attempts: row[5],

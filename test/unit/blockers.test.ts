@@ -12,6 +12,7 @@ function standing(over: Partial<TimerStanding> = {}): TimerStanding {
     nowMs,
     status: 'pending',
     nextAtMs: nowMs - 10,
+    expiresAtMs: null,
     finishedAtMs: null,
     failureCode: null,
     attempts: 0,
@@ -72,6 +73,7 @@ test('each standing has its blocker', () => {
     ['no_process', { isServed: false }],
     ['no_process', { isServed: false, owner: { id: 7, expiresAtMs: nowMs - 5 } }],
     ['claiming', {}],
+    ['expiring', { expiresAtMs: nowMs }],
     ['claiming', { destinationLane: lane, settings: { ...limits, ratePerSecond: 2 } }],
   ];
   for (const [code, over] of cases) assert.equal(codeOf(over), code, JSON.stringify(over));
@@ -106,6 +108,19 @@ test('the widest comes first of what keeps a timer that is due', () => {
   );
 });
 
+test('one that expires before it can start is not expected any more', () => {
+  const paused = { projectLane: { state: 'closed', sinceMs: 1 } } as const;
+  const kept = explain(standing({ destinationLane: failing, expiresAtMs: nowMs + 3_000 }));
+  assert.deepEqual(
+    [kept.blocker.code, kept.also[0]?.code, kept.expectedAtMs],
+    ['breaker', 'expiring', null],
+  );
+  const soon = explain(standing({ destinationLane: failing, expiresAtMs: nowMs + 5_000 }));
+  assert.deepEqual([soon.also, soon.expectedAtMs], [[], failing.nextProbeAtMs]);
+  const unknown = explain(standing({ ...paused, expiresAtMs: nowMs + 5_000 }));
+  assert.deepEqual([unknown.also, unknown.expectedAtMs], [[], null], 'it may be resumed in time');
+});
+
 test('a rate says when its turn comes, unless too many are before it to count', () => {
   const settings = { ...limits, ratePerSecond: 2 };
   const shared = { destinationLane: lane, isParked: true, settings };
@@ -120,6 +135,7 @@ test('there is always one blocker, none twice, and nothing is expected in the pa
     nowMs: fc.constant(nowMs),
     status: fc.constantFrom('pending', 'delivering', 'retrying'),
     nextAtMs: instant,
+    expiresAtMs: maybe(instant),
     finishedAtMs: fc.constant(null),
     failureCode: fc.constant(null),
     attempts: fc.nat({ max: 5 }),

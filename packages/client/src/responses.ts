@@ -411,6 +411,7 @@ export interface Blocker {
 export type BlockerCode =
   | 'ended'
   | 'in_flight'
+  | 'expiring'
   | 'not_due'
   | 'retry_wait'
   | 'project_paused'
