@@ -104,6 +104,8 @@ export interface Claimer {
 export interface ClaimRoom {
   /** Rows of a project for which there is room if it may have so many times as much as is free. */
   of(projectId: number, timesFree: number): number;
+  /** Rows for which there is room in the share of the backlog. */
+  ofBacklog(): number;
   /** Projects that hold some of it. */
   holders(): Iterable<number>;
   /** So little is free that it has to be shared. */
@@ -178,11 +180,10 @@ export function createClaimer(options: {
   function fairCursor(options: {
     floor: Floor;
     floorOfRound: () => Floor;
-    timesFree: number;
+    roomOf: (projectId: number) => number;
     walkPauseMs: (walkedMs: number) => number;
   }): FairCursor {
-    const { timesFree, ...rest } = options;
-    const of = (projectId: number) => room.of(projectId, timesFree);
+    const { roomOf: of, ...rest } = options;
     return createFairCursor({ ...rest, room: { of, holders: room.holders }, monotonicMs });
   }
 
@@ -270,7 +271,7 @@ export function createClaimer(options: {
         fairly = fairCursor({
           floor,
           floorOfRound: clockFloor,
-          timesFree: aheadTimesFree,
+          roomOf: (projectId) => room.of(projectId, aheadTimesFree),
           walkPauseMs: (walkedMs) =>
             Math.min(lookAheadMs, Math.max(walkPauseLeastMs, walkedMs / walkTimeShare)),
         });
@@ -296,7 +297,7 @@ export function createClaimer(options: {
         sweepsFairly ??= fairCursor({
           floor: start,
           floorOfRound: () => start,
-          timesFree: backlogTimesFree,
+          roomOf: (projectId) => Math.min(room.ofBacklog(), room.of(projectId, backlogTimesFree)),
           walkPauseMs: (walkedMs) => sweepPauseMs(walkedMs),
         });
         return timers;

@@ -142,6 +142,7 @@ export function createScheduler(options: {
     catchUpRate,
     room: {
       of: holdings.roomOf,
+      ofBacklog: () => holdings.room(sweepShare),
       holders: holdings.holders,
       isShort: () => holdings.room(nearShare) < 1,
     },

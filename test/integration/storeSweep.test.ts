@@ -219,7 +219,7 @@ test('timers of a process that died behind a long pass are taken by the next one
     databaseClock: createDatabaseClock(clock),
     lookAheadMs: 1_000,
     catchUpRate: undefined,
-    room: { of: () => 5, holders: () => [], isShort: () => false },
+    room: { of: () => 5, ofBacklog: () => 5, holders: () => [], isShort: () => false },
   });
   // The pass begins, and is beyond the first timer when that one's owner dies.
   assert.equal((await claimer.sweepStep(owner.id, 5)).length, 5);

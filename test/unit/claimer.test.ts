@@ -14,6 +14,7 @@ type Asked =
 /** A store that answers what it is told to, and remembers what it was asked. */
 function setUp(options: { catchUpRate?: number } = {}) {
   let monotonicMs = 0;
+  let backlogRoom = 1_000;
   const clock = { monotonicMs: () => monotonicMs, wallMs: () => 0 };
   const databaseClock = createDatabaseClock(clock);
   const databaseNowMs = () => monotonicMs + 1_000_000;
@@ -48,7 +49,12 @@ function setUp(options: { catchUpRate?: number } = {}) {
     databaseClock,
     lookAheadMs: 1_000,
     catchUpRate: options.catchUpRate,
-    room: { of: () => 1_000, holders: () => [], isShort: () => false },
+    room: {
+      of: () => 1_000,
+      ofBacklog: () => backlogRoom,
+      holders: () => [],
+      isShort: () => false,
+    },
   });
   return {
     claimer,
@@ -57,6 +63,7 @@ function setUp(options: { catchUpRate?: number } = {}) {
     answers,
     databaseClock,
     pass: (ms: number) => (monotonicMs += ms),
+    fillBacklogRoom: () => (backlogRoom = 0),
     /** Runs while the next statement is under way. */
     whileAsked: (run: () => void) => (during = run),
     floors: () => asked.map(({ floor }) => floor),
@@ -154,6 +161,18 @@ test('a sweep that finds more goes on fairly, those that have more behind their 
   pass(1_000);
   await claimer.sweepStep(1, 2);
   assert.deepEqual(calls.slice(-3), ['declareDead', 'sweep', 'forget']);
+});
+
+test('a backlog that has no room is not asked for again at once', async () => {
+  const { claimer, answers, asked, fillBacklogRoom } = setUp();
+  answers.push([timer(1, 10), timer(2, 20)]);
+  await claimer.sweepStep(1, 2);
+  assert.equal(claimer.hasMore(2), true);
+  fillBacklogRoom();
+  assert.equal(claimer.hasMore(2), false);
+  assert.ok(claimer.sweepDueInMs() > 0);
+  assert.deepEqual(await claimer.sweepStep(1, 2), []);
+  assert.equal(asked.length, 1);
 });
 
 test('a sweep that fails goes on from where it was, and is not taken for the end of a pass', async () => {
