@@ -14,6 +14,7 @@ import { burst } from './scenarios/burst.ts';
 import { create } from './scenarios/create.ts';
 import { drain } from './scenarios/drain.ts';
 import { emptyPoll } from './scenarios/emptyPoll.ts';
+import { fairness } from './scenarios/fairness.ts';
 import { flood } from './scenarios/flood.ts';
 import { lateness } from './scenarios/lateness.ts';
 import { limits } from './scenarios/limits.ts';
@@ -31,6 +32,7 @@ const SCENARIOS = [
   lateness,
   burst,
   drain,
+  fairness,
   emptyPoll,
   snapshot,
   pending,
@@ -48,6 +50,7 @@ const { values: options, positionals } = parseArgs({
     sink: { type: 'string', default: 'http' },
     quick: { type: 'boolean', default: false },
     'snapshot-age': { type: 'string', default: '0' },
+    crowd: { type: 'string', default: '100000' },
   },
 });
 
@@ -78,6 +81,7 @@ async function runOne(scenario: Scenario): Promise<void> {
     sinkPort,
     driver,
     snapshotAgeSeconds: Number(options['snapshot-age']),
+    crowd: Number(options.crowd),
     size: (full, small) => (quick ? small : full),
     record: (measure) => measures.push(measure),
     note: (text) => notes.add(text),

@@ -94,6 +94,16 @@ const handlers = {
     await once(server, 'listening');
     return portOf(server);
   },
+  /** Listens on 127.0.0.1, takes connections and requests, and never answers; returns the port. */
+  listenSilently: async (): Promise<number> => {
+    const server = createTcpServer((socket) => {
+      socket.on('error', () => socket.destroy());
+      socket.resume();
+    });
+    server.listen(0, '127.0.0.1', 4096);
+    await once(server, 'listening');
+    return portOf(server);
+  },
   reset: (): void => {
     seen.clear();
     lateness.reset();

@@ -10,7 +10,7 @@ const SEED_ROWS = 50_000;
 /** Rows due at random instants between two, in ms from now; `OFFSET 0` keeps `at` from being drawn twice. */
 const INSERT_DUE = `
 INSERT INTO belfry.timers (id, project_id, next_at, due_at, created_at, url)
-SELECT nextval('belfry.timer_id'), 1, at, at, now() - interval '1 hour', $2::text
+SELECT nextval('belfry.timer_id'), $5::bigint, at, at, now() - interval '1 hour', $2::text
 FROM (
   SELECT date_trunc('milliseconds',
     now() + ($3::float8 + random() * ($4::float8 - $3::float8)) * interval '1 millisecond') AS at
@@ -45,10 +45,11 @@ export async function seedFarFuture(belfry: Belfry, count: number): Promise<void
 /** One statement, one commit: all of it is there at once. Ms from now, negative for overdue. */
 export async function seed(
   belfry: Belfry,
-  range: { count: number; fromMs: number; toMs: number; sinkPort?: number },
+  range: { count: number; fromMs: number; toMs: number; sinkPort?: number; projectId?: number },
 ): Promise<void> {
-  const { count, fromMs, toMs, sinkPort = 9 } = range;
-  await belfry.query(INSERT_DUE, [count, `http://127.0.0.1:${sinkPort}/any`, fromMs, toMs]);
+  const { count, fromMs, toMs, sinkPort = 9, projectId = 1 } = range;
+  const url = `http://127.0.0.1:${sinkPort}/any`;
+  await belfry.query(INSERT_DUE, [count, url, fromMs, toMs, projectId]);
 }
 
 /** Waits until every timer that is due has its outcome recorded. Throws: Error at the deadline. */
@@ -62,6 +63,21 @@ export async function settled(belfry: Belfry, deadlineMs = 30_000): Promise<void
     if (Date.now() > endMs) throw new Error(`${rows[0]?.due} due timers have no outcome`);
     await sleep(100);
   }
+}
+
+/** A project besides the one that is there from the beginning. */
+export async function addProject(belfry: Belfry, id: number): Promise<void> {
+  await belfry.query('INSERT INTO belfry.projects (id, name) VALUES ($1, $2)', [id, `bench-${id}`]);
+}
+
+/** How many timers to this port are not finished, or have failed. */
+export async function unfinished(belfry: Belfry, sinkPort: number): Promise<number> {
+  const { rows } = await belfry.query(
+    `SELECT (SELECT count(*) FROM belfry.timers WHERE url = $1)::integer
+       + (SELECT count(*) FROM belfry.history WHERE url = $1)::integer AS count`,
+    [`http://127.0.0.1:${sinkPort}/any`],
+  );
+  return Number(rows[0]?.count);
 }
 
 /** The operator's token, for a service that asks for one. */

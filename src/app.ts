@@ -3,6 +3,7 @@ import { openAuthenticator } from './app/authenticator.ts';
 import { breakerService } from './app/breakers.ts';
 import { createDelivery } from './app/delivery.ts';
 import { destinationService } from './app/destinations.ts';
+import { explanations } from './app/explanations.ts';
 import { listenForNotices } from './app/notices.ts';
 import { nearTimers } from './app/near.ts';
 import { operations } from './app/operations.ts';
@@ -38,6 +39,7 @@ import { createAuditLog } from './store/auditLog.ts';
 import { createTimerCanceller } from './store/cancelTimers.ts';
 import { createTimerChanger } from './store/changeTimers.ts';
 import { claimedBytesMax, createClaimStore } from './store/claim.ts';
+import { createFairClaimStore } from './store/fairClaim.ts';
 import { createChoreLeaseStore } from './store/choreLease.ts';
 import { createTimerCreator, replayOf } from './store/createTimers.ts';
 import { createDestinationStores } from './store/destinationStores.ts';
@@ -57,6 +59,7 @@ import { ensurePartitions } from './store/partitions.ts';
 import { createProcessStore } from './store/processes.ts';
 import { createProjectStore } from './store/projects.ts';
 import { createTimerReader } from './store/readTimers.ts';
+import { createStandingReader } from './store/timerStandings.ts';
 import { createRetentionStore } from './store/retention.ts';
 import { createTimerReviver } from './store/retryTimers.ts';
 import { createTokenStore } from './store/tokens.ts';
@@ -191,7 +194,7 @@ async function start(
   const scheduler = createScheduler({
     ...waiting.judged,
     book,
-    store: { ...createClaimStore(database), ...processes },
+    store: { ...createClaimStore(database), ...createFairClaimStore(database), ...processes },
     recorder: limits.timers.recording(outcomes),
     secrets: createSecretRequests({
       box,
@@ -358,6 +361,7 @@ async function start(
       },
       list: pages.summaries,
       attempts: reader.attempts,
+      explain: explanations({ ...createStandingReader(database), statusOf }),
       find: named.find,
       cancel: changes.cancel,
       update: (projectId, id, edit, ifVersion) =>

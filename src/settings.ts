@@ -191,7 +191,7 @@ const deliverySettings = {
   CONCURRENCY: setting(
     take.wholeNumber(1, 10_000),
     '1000',
-    'Attempts under way in this process at the most.',
+    'Attempts under way in this process at the most. A project alone gets nine tenths of them; what is left is for others that come.',
   ),
   DESTINATION_CONCURRENCY: setting(
     take.wholeNumber(1, 1_000),

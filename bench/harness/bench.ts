@@ -19,6 +19,8 @@ export interface Bench {
   readonly driver: Child<DriverHandlers>;
   /** How old the snapshot is when the rounds under it begin. */
   readonly snapshotAgeSeconds: number;
+  /** Timers of one project that are due within the same second. */
+  readonly crowd: number;
   /** The full size, or the small one under `--quick`. */
   size<T>(full: T, quick: T): T;
   record(measure: Measure): void;

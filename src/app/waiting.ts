@@ -31,7 +31,10 @@ export function createWaiting(options: {
   monotonicMs: () => number;
   log: Logger;
   metrics: Metrics;
-  deliverer: { places(origin: string): number; partCrowds(): void };
+  deliverer: {
+    places(destination: { projectId: number; origin: string }): number;
+    partCrowds(): void;
+  };
   scheduler: () => PullingScheduler & { holdUp(): void };
   onReleased: (nextAtMs: number) => void;
 }) {

@@ -36,7 +36,7 @@ import { completionScript, shells } from './completion.ts';
 import { listen } from './listen.ts';
 import { batch } from './timers/batch.ts';
 import { cancel, retry } from './timers/several.ts';
-import { attempts, create, fire, get, list, move } from './timers/single.ts';
+import { attempts, create, fire, get, list, move, why } from './timers/single.ts';
 import { jsonOption } from './terminal.ts';
 import { watch } from './timers/watch.ts';
 
@@ -142,6 +142,7 @@ export const commands: readonly Command[] = [
   list,
   get,
   attempts,
+  why,
   watch,
   cancel,
   move,

@@ -23,6 +23,8 @@ export type AttemptErrorCode =
   /** A secret that the request names is not there, or cannot be decrypted. */
   | 'secret_missing'
   | 'secret_unreadable'
+  /** Something that is stored of the timer is not what it should be. */
+  | 'unprocessable'
   | 'lost';
 
 /** What one attempt came to, as the delivery saw it. Instants are by the database's clock. */
@@ -59,7 +61,8 @@ export type FailureCode =
   | 'declined'
   | 'status_not_retried'
   | 'expired'
-  | 'attempts_lost';
+  | 'attempts_lost'
+  | 'unprocessable';
 
 /** What a delivery hands back: an attempt, or word that none was started. */
 export type Outcome =
@@ -102,12 +105,19 @@ export function judgeAttempt(options: {
   if (attempt.status !== null && !isRetriedStatus(policy, attempt.status)) {
     return { kind: 'failed', code: 'status_not_retried' };
   }
-  if (failures >= policy.attemptsMax) return { kind: 'failed', code: 'attempts_exhausted' };
+  if (failures >= policy.attemptsMax) {
+    return { kind: 'failed', code: isOurs(attempt) ? 'unprocessable' : 'attempts_exhausted' };
+  }
   const delayMs = Math.max(retryDelayMs(policy, failures, random), askedDelayMs(attempt));
   if (policy.ageMaxMs !== null && ageMs + delayMs > policy.ageMaxMs) {
     return { kind: 'failed', code: 'too_old' };
   }
   return { kind: 'retry', delayMs };
+}
+
+/** Nothing was sent, for a reason that the receiver knows nothing of and an operator has to mend. */
+function isOurs({ errorCode }: AttemptRecord): boolean {
+  return errorCode === 'unprocessable' || errorCode === 'secret_unreadable';
 }
 
 function isDeclined({ response }: AttemptRecord): boolean {
@@ -133,6 +143,9 @@ export function statusAfter(verdict: Verdict): 'succeeded' | 'failed' | 'retryin
       return assertNever(verdict);
   }
 }
+
+/** Tries after which a timer that cannot be processed ends, whatever its policy says. */
+export const unprocessableTriesMax = 3;
 
 /** Attempts lost in a row (their process died) after which a timer ends: it may be what kills it. */
 export const lostInRowMax = 3;

@@ -63,6 +63,7 @@ export function healthAfter(attempt: AttemptRecord): Health {
     case 'request_invalid':
     case 'secret_missing':
     case 'secret_unreadable':
+    case 'unprocessable':
     case 'lost':
       return unknown;
     default:

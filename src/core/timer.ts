@@ -123,6 +123,8 @@ export interface ClaimedTimer {
   readonly request: TimerRequest;
   readonly bodyDeferred: boolean;
   readonly retry: RetryPolicy | null;
+  /** What of it is not as the API writes it, and was left out here; see core/storedDefect. */
+  readonly defect?: string;
   /** What it takes in memory, for the scheduler's bound. */
   readonly bytes: number;
 }

@@ -4,7 +4,7 @@ import type { SentRequest } from '../core/timer.ts';
 import { deliveryTarget, type DeliveryTarget } from '../core/target.ts';
 import { webhookSignature, type SigningKey } from '../core/webhookSignature.ts';
 import type { Job, PreparedRequest, Transport } from '../transport/transport.ts';
-import type { Destinations, Place } from './destinations.ts';
+import type { Destination, Destinations, Place } from './destinations.ts';
 import type { HttpClient, HttpResult } from './httpClient.ts';
 import { timestampSeconds, webhookHeaders } from './webhookHeaders.ts';
 
@@ -17,7 +17,7 @@ export interface Deliverer extends Transport {
   /** Attempts under way. */
   active(): number;
   /** How many more jobs a destination can take before it has a crowd waiting. */
-  places(origin: string): number;
+  places(destination: Destination): number;
   /** Jobs beyond a crowd at a slow destination, the last ones, end as not started. Several times a second. */
   partCrowds(): void;
 }
@@ -49,25 +49,52 @@ export function createDeliverer(options: {
   const { http, destinations, nowMs, monotonicMs, installationId } = options;
   const queued = new Map<TimerId, QueuedJob>();
 
-  function start(queuedJob: QueuedJob, path: string): void {
-    const { job, finish, origin } = queuedJob;
-    const free = () => destinations.release(origin);
+  function start(queuedJob: QueuedJob, path: string, place: Place): void {
+    const { job } = queuedJob;
+    const free = () => destinations.release(place);
     // Recalled while it waited.
     if (queued.get(job.timerId) !== queuedJob) return free();
     queued.delete(job.timerId);
-    const prepared = job.prepare();
-    if (!(prepared instanceof Promise)) return send({ ...queuedJob, ...prepared, path });
+    guarded(queuedJob, place, () => {
+      const prepared = job.prepare();
+      if (!(prepared instanceof Promise)) send({ ...queuedJob, ...prepared, path }, place);
+      else prepareFirst(queuedJob, place, prepared);
+    });
+  }
+
+  /**
+   * What is stored of a timer may be such that it cannot be sent. That is its own outcome: thrown on, it would
+   * reach whoever gave the slot back.
+   */
+  function guarded(queuedJob: QueuedJob, place: Place, act: () => void): void {
+    try {
+      act();
+    } catch (err) {
+      const { job, finish } = queuedJob;
+      finish(unsentAttempt(job, toMicroseconds(nowMs()), 'unprocessable', String(err)));
+      destinations.release(place);
+    }
+  }
+
+  function prepareFirst(
+    queuedJob: QueuedJob,
+    place: Place,
+    prepared: Exclude<ReturnType<Job['prepare']>, PreparedRequest>,
+  ): void {
+    const { finish, origin } = queuedJob;
+    const free = () => destinations.release(place);
     prepared.then(
-      (given) => {
-        if (given === undefined) {
-          finish({ kind: 'not_started', reason: 'taken_over' });
-          return free();
-        }
-        const ready = preparedFrom(queuedJob, given, origin);
-        if (ready !== undefined) return send(ready);
-        failUnsent(queuedJob, typeof given === 'string' ? given : 'request_invalid');
-        free();
-      },
+      (given) =>
+        guarded(queuedJob, place, () => {
+          if (given === undefined) {
+            finish({ kind: 'not_started', reason: 'taken_over' });
+            return free();
+          }
+          const ready = preparedFrom(queuedJob, given, origin);
+          if (ready !== undefined) return send(ready, place);
+          failUnsent(queuedJob, typeof given === 'string' ? given : 'request_invalid');
+          free();
+        }),
       () => {
         finish({ kind: 'not_started', reason: 'not_prepared' });
         free();
@@ -76,9 +103,9 @@ export function createDeliverer(options: {
   }
 
   function takeOut(queuedJob: QueuedJob, reason: NotStartedReason): void {
-    const { job, finish, origin, place } = queuedJob;
+    const { job, finish, place } = queuedJob;
     queued.delete(job.timerId);
-    if (place !== undefined) destinations.leave(origin, place);
+    if (place !== undefined) destinations.leave(place);
     finish({ kind: 'not_started', reason });
   }
 
@@ -102,9 +129,9 @@ export function createDeliverer(options: {
     queuedJob.finish(unsentAttempt(queuedJob.job, startedAtMs, errorCode));
   }
 
-  function send(preparedJob: PreparedJob): void {
+  function send(preparedJob: PreparedJob, won: Place): void {
     const { job, finish, request, signingKeys, origin, path } = preparedJob;
-    let held = origin;
+    let held = won;
     const free = () => destinations.release(held);
     const startedAtMs = toMicroseconds(nowMs());
     if (!hasStarted(preparedJob, startedAtMs)) return free();
@@ -153,8 +180,10 @@ export function createDeliverer(options: {
         mayWrite: job.mayStart,
         changeOrigin(next, startThere) {
           free();
-          held = next;
-          destinations.acquire(next, startThere);
+          destinations.acquire({ projectId: job.projectId, origin: next }, (place) => {
+            held = place;
+            startThere();
+          });
         },
       },
       onResult,
@@ -173,7 +202,10 @@ export function createDeliverer(options: {
         const { origin, path } = target;
         const queuedJob: QueuedJob = { job, finish, origin };
         queued.set(job.timerId, queuedJob);
-        queuedJob.place = destinations.acquire(origin, () => start(queuedJob, path));
+        const destination = { projectId: job.projectId, origin };
+        queuedJob.place = destinations.acquire(destination, (place) =>
+          start(queuedJob, path, place),
+        );
       });
     },
     recall(timerId) {
@@ -184,8 +216,10 @@ export function createDeliverer(options: {
     },
     places: destinations.places,
     partCrowds() {
-      for (const origin of destinations.slow(monotonicMs())) {
-        const there = [...queued.values()].filter((queuedJob) => queuedJob.origin === origin);
+      for (const { projectId, origin } of destinations.slow(monotonicMs())) {
+        const there = [...queued.values()].filter(
+          (each) => each.origin === origin && each.job.projectId === projectId,
+        );
         for (const queuedJob of there.slice(destinations.crowd)) takeOut(queuedJob, 'crowded');
       }
     },
@@ -213,10 +247,16 @@ function preparedFrom(
   return { ...queuedJob, ...given, ...target };
 }
 
-function unsentAttempt(job: Job, startedAtMs: number, errorCode: AttemptErrorCode): Outcome {
+function unsentAttempt(
+  job: Job,
+  startedAtMs: number,
+  errorCode: AttemptErrorCode,
+  detail?: string,
+): Outcome {
   const latenessMs = startedAtMs - job.dueAtMs;
   const attempt = { startedAtMs, latenessMs, durationMs: 0, status: null };
-  return { kind: 'attempted', attempt: { ...attempt, errorCode } };
+  const told = detail === undefined ? {} : { detail };
+  return { kind: 'attempted', attempt: { ...attempt, errorCode, ...told } };
 }
 
 /** Milliseconds, cut to whole microseconds: clocks tell no more, and long fractions cost bytes. */

@@ -1,56 +1,57 @@
+import { createFlow, type Flow, type Place } from './flow.ts';
+
+/** A project's timers for one origin. */
+export interface Destination {
+  readonly projectId: number;
+  readonly origin: string;
+}
+
 /**
- * Bounds deliveries under way, in all and per destination (origin), so that nothing ever queues
- * inside the HTTP client: what waits there sees neither its deadline nor a recall.
+ * Bounds deliveries under way, in all, per origin and per project, so that nothing ever queues inside the
+ * HTTP client: what waits there sees neither its deadline nor a recall. Slots are given in turn: of
+ * all, to the projects that have somebody waiting; of an origin, to the projects that wait there; of
+ * a project, to its origins; and there in the order of asking.
  */
 export interface Destinations {
-  /** Calls `start` once there is a slot: at once if there is one now, else in the order of asking. */
-  acquire(origin: string, start: () => void): Place;
-  /** Gives a slot back; the next one that waits gets it. */
-  release(origin: string): void;
+  /** Calls `start` once there is a slot, at once if there is one now. */
+  acquire(destination: Destination, start: (place: Place) => void): Place;
+  /** Gives the slot back that was given to this place. */
+  release(place: Place): void;
   /** Waits no longer; nothing where it has started. */
-  leave(origin: string, place: Place): void;
+  leave(place: Place): void;
   /** How many may wait for a slot of one destination before they are a crowd: twice its slots. */
   readonly crowd: number;
   /** How many more it can take before a crowd waits. */
-  places(origin: string): number;
+  places(destination: Destination): number;
   /**
    * Those where more than a crowd waits and that, by what they did in each of the last two quarters of a
    * second, need over three seconds for it. Asked several times a second.
    */
-  slow(nowMs: number): string[];
+  slow(nowMs: number): Destination[];
   /** Slots in use. */
   active(): number;
 }
 
-/** Of one who waits for a slot. */
-export interface Place {
-  readonly start: () => void;
-  isLeft: boolean;
-}
+export type { Place };
 
-interface Destination {
-  readonly origin: string;
+interface Origin {
   active: number;
-  /** First in, first out; `head` is the next one. Who has left is passed over. */
-  waiting: Place[];
-  head: number;
-  left: number;
-  /** Stands in the line of those that wait for a slot of all. */
-  lined: boolean;
-  /** Slots given back since `watchedFromMs`, which is null where no crowd waits. */
-  released: number;
-  watchedFromMs: number | null;
-  /** Quarters of a second in a row in which it was slow. */
-  slowLooks: number;
+  /** By project. */
+  readonly flows: Map<number, Flow>;
+  /** Flows that found all its slots in use, in turn: each slot that is given back passes one on. */
+  readonly blocked: Flow[];
 }
 
-// A receiver that keeps up must not be taken for slow: parking and pulling costs a timer twice the CPU
-// of PostgreSQL (some 80 → 156 to 174 µs) and a backlog a third of its pace. With one look and 1,000 ms, 2
-// of 4 processes that started into a backlog of one destination did so; with these, none of 7.
-const slowFromMs = 3_000;
-const slowLooksLeast = 2;
-/** A pause of this process alone is no sign of a slow receiver. */
-const watchLeastMs = 250;
+interface Project {
+  active: number;
+  /** Its flows that could have a slot of their origin, in turn. */
+  readonly line: Flow[];
+  isLined: boolean;
+}
+
+// A project may use so many times as many slots as are free: one alone nine tenths of them, two 9/19 each,
+// and there is always one for who comes next, however slow all receivers of the others are.
+const timesFree = 9;
 
 export function createDestinations(bounds: {
   perDestination: number;
@@ -58,54 +59,110 @@ export function createDestinations(bounds: {
 }): Destinations {
   const { perDestination, total } = bounds;
   const crowd = 2 * perDestination;
-  const destinations = new Map<string, Destination>();
-  // Destinations with work and a slot of their own free, waiting for one of all, in turn: a crowd
-  // at one destination gets one slot at a time like everybody else.
-  const line: Destination[] = [];
+  const origins = new Map<string, Origin>();
+  const projects = new Map<number, Project>();
+  // Projects with somebody who could have a slot if there was one of all, in turn.
+  const line: Project[] = [];
+  /** Projects that have as many slots as they may. */
+  const sated = new Set<Project>();
   let active = 0;
   let serving = false;
 
-  const waitingAt = ({ waiting, head, left }: Destination) => waiting.length - head - left;
+  function originOf(name: string): Origin {
+    let origin = origins.get(name);
+    if (origin === undefined) {
+      origin = { active: 0, flows: new Map(), blocked: [] };
+      origins.set(name, origin);
+    }
+    return origin;
+  }
 
-  function next(destination: Destination): Place | undefined {
+  function projectOf(id: number): Project {
+    let project = projects.get(id);
+    if (project === undefined) {
+      project = { active: 0, line: [], isLined: false };
+      projects.set(id, project);
+    }
+    return project;
+  }
+
+  function flowOf({ projectId, origin: name }: Destination): Flow {
+    const { flows } = originOf(name);
+    let flow = flows.get(projectId);
+    if (flow === undefined) {
+      flow = createFlow(projectId, name);
+      flows.set(projectId, flow);
+    }
+    return flow;
+  }
+
+  function lineUp(project: Project): void {
+    if (project.isLined || project.line.length === 0) return;
+    project.isLined = true;
+    line.push(project);
+  }
+
+  function lineUpFlow(flow: Flow): void {
+    if (flow.isLined || flow.waiting() === 0) return;
+    flow.isLined = true;
+    const origin = originOf(flow.origin);
+    if (origin.active >= perDestination) origin.blocked.push(flow);
+    else goToProject(flow);
+  }
+
+  function goToProject(flow: Flow): Project {
+    const project = projectOf(flow.projectId);
+    project.line.push(flow);
+    lineUp(project);
+    return project;
+  }
+
+  /** A slot of an origin is free: the next one that is blocked may have it, and is not kept from it. */
+  function passOn(origin: Origin): void {
     for (;;) {
-      const place = destination.waiting[destination.head];
-      if (place === undefined) return undefined;
-      destination.head += 1;
-      if (!place.isLeft) return place;
-      destination.left -= 1;
+      const flow = origin.blocked.shift();
+      if (flow === undefined || !isSated(goToProject(flow))) return;
     }
   }
 
-  function take(destination: Destination): void {
-    const place = next(destination);
-    if (place === undefined) return;
-    if (destination.head > 1_024 && destination.head * 2 > destination.waiting.length) {
-      destination.waiting.splice(0, destination.head);
-      destination.head = 0;
+  function forgetIdle(flow: Flow): void {
+    if (flow.active > 0 || flow.isLined || flow.waiting() > 0) return;
+    const { projectId, origin: name } = flow;
+    const origin = originOf(name);
+    origin.flows.delete(projectId);
+    if (origin.flows.size === 0) origins.delete(name);
+    const project = projectOf(projectId);
+    if (project.active === 0 && project.line.length === 0 && !project.isLined) {
+      projects.delete(projectId);
+    }
+  }
+
+  function serve(project: Project): void {
+    const flow = project.line.shift();
+    if (flow === undefined) return;
+    const origin = originOf(flow.origin);
+    if (origin.active >= perDestination) {
+      origin.blocked.push(flow);
+      lineUp(project);
+      return;
+    }
+    flow.isLined = false;
+    const place = flow.next();
+    if (place === undefined) {
+      passOn(origin);
+      lineUp(project);
+      forgetIdle(flow);
+      return;
     }
     // It cannot leave any more.
     place.isLeft = true;
-    destination.active += 1;
+    flow.active += 1;
+    origin.active += 1;
+    project.active += 1;
     active += 1;
-    place.start();
-  }
-
-  function hasWork(destination: Destination): boolean {
-    return waitingAt(destination) > 0 && destination.active < perDestination;
-  }
-
-  function forgetIdle(destination: Destination): void {
-    const { origin } = destination;
-    if (destination.active > 0 || waitingAt(destination) > 0) return;
-    if (destinations.get(origin) === destination) destinations.delete(origin);
-  }
-
-  /** To the end of the line: also whoever has just had or freed a slot waits for its turn. */
-  function lineUp(destination: Destination): void {
-    if (destination.lined || !hasWork(destination)) return;
-    destination.lined = true;
-    line.push(destination);
+    lineUpFlow(flow);
+    lineUp(project);
+    place.start(place);
   }
 
   function serveLine(): void {
@@ -117,87 +174,57 @@ export function createDestinations(bounds: {
       while (active < total) {
         const first = line.shift();
         if (first === undefined) break;
-        first.lined = false;
-        if (hasWork(first)) take(first);
-        else forgetIdle(first);
-        lineUp(first);
+        first.isLined = false;
+        if (isSated(first)) sated.add(first);
+        else serve(first);
       }
     } finally {
       serving = false;
     }
   }
 
+  function isSated(project: Project): boolean {
+    return project.active >= timesFree * (total - active);
+  }
+
   return {
-    acquire(origin, start) {
-      let destination = destinations.get(origin);
-      if (destination === undefined) {
-        destination = {
-          origin,
-          active: 0,
-          waiting: [],
-          head: 0,
-          left: 0,
-          lined: false,
-          released: 0,
-          watchedFromMs: null,
-          slowLooks: 0,
-        };
-        destinations.set(origin, destination);
-      }
-      const place = { start, isLeft: false };
-      destination.waiting.push(place);
-      lineUp(destination);
+    acquire(destination, start) {
+      const flow = flowOf(destination);
+      const place = flow.push(start);
+      lineUpFlow(flow);
       serveLine();
       return place;
     },
-    release(origin) {
-      const destination = destinations.get(origin);
-      if (destination === undefined) return;
-      destination.active -= 1;
-      destination.released += 1;
+    release({ flow }) {
+      const origin = originOf(flow.origin);
+      flow.active -= 1;
+      flow.released();
+      origin.active -= 1;
+      projectOf(flow.projectId).active -= 1;
       active -= 1;
-      forgetIdle(destination);
-      lineUp(destination);
+      passOn(origin);
+      for (const project of sated) {
+        if (isSated(project)) continue;
+        sated.delete(project);
+        lineUp(project);
+      }
+      forgetIdle(flow);
       serveLine();
     },
-    leave(origin, place) {
-      const destination = destinations.get(origin);
-      if (place.isLeft || destination === undefined) return;
-      place.isLeft = true;
-      destination.left += 1;
-      if (destination.left * 2 <= destination.waiting.length - destination.head) return;
-      destination.waiting = destination.waiting
-        .slice(destination.head)
-        .filter(({ isLeft }) => !isLeft);
-      destination.head = 0;
-      destination.left = 0;
+    leave(place) {
+      place.flow.leave(place);
+      forgetIdle(place.flow);
     },
     crowd,
-    places(origin) {
-      const destination = destinations.get(origin);
+    places({ projectId, origin }) {
+      const flow = origins.get(origin)?.flows.get(projectId);
       const most = perDestination + crowd;
-      if (destination === undefined) return most;
-      return Math.max(0, most - destination.active - waitingAt(destination));
+      return flow === undefined ? most : Math.max(0, most - flow.active - flow.waiting());
     },
     slow(nowMs) {
-      const slow: string[] = [];
-      for (const [origin, destination] of destinations) {
-        const waiting = waitingAt(destination);
-        if (waiting <= crowd) {
-          destination.watchedFromMs = null;
-          destination.slowLooks = 0;
-          continue;
-        }
-        const { watchedFromMs, released } = destination;
-        if (watchedFromMs !== null) {
-          const watchedMs = nowMs - watchedFromMs;
-          if (watchedMs < watchLeastMs) continue;
-          const isSlow = (waiting * watchedMs) / released > slowFromMs;
-          destination.slowLooks = isSlow ? destination.slowLooks + 1 : 0;
-          if (destination.slowLooks >= slowLooksLeast) slow.push(origin);
-        }
-        destination.watchedFromMs = nowMs;
-        destination.released = 0;
+      const slow: Destination[] = [];
+      for (const { flows } of origins.values()) {
+        for (const flow of flows.values()) if (flow.isSlow(nowMs, crowd)) slow.push(flow);
       }
       return slow;
     },

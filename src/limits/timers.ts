@@ -141,10 +141,10 @@ export function createTimerLimits<Created>(options: {
     },
     /** The same recorder, whose final outcomes end a live timer. */
     recording<Recording extends Recorded>(recorder: {
-      add(recording: Recording): Promise<'recorded' | 'stale'>;
+      add(recording: Recording): Promise<'recorded' | 'stale' | 'refused'>;
     }) {
       return {
-        async add(recording: Recording): Promise<'recorded' | 'stale'> {
+        async add(recording: Recording): Promise<'recorded' | 'stale' | 'refused'> {
           const result = await recorder.add(recording);
           const isFinal = recording.verdict.kind !== 'retry';
           if (result === 'recorded' && isFinal) keeper.ended(recording.timer.projectId);

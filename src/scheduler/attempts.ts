@@ -1,6 +1,7 @@
 import {
   judgeAttempt,
   lostInRowMax,
+  unprocessableTriesMax,
   type AttemptErrorCode,
   type AttemptRecord,
   type NotStartedReason,
@@ -8,7 +9,7 @@ import {
   type Verdict,
 } from '../core/attempt.ts';
 import { emptyBook, type DestinationBook } from '../core/destination.ts';
-import { assertNever } from '../core/errors.ts';
+import { assertNever, BelfryError } from '../core/errors.ts';
 import type { TimerId } from '../core/ids.ts';
 import { redactSample, secretTexts } from '../core/redaction.ts';
 import type { RetryPolicy } from '../core/retryPolicy.ts';
@@ -36,7 +37,7 @@ export interface OutcomeRecorder {
     timer: ClaimedTimer;
     verdict: Verdict;
     attempt: AttemptRecord | null;
-  }): Promise<'recorded' | 'stale'>;
+  }): Promise<'recorded' | 'stale' | 'refused'>;
 }
 
 /** Carries a due timer through its attempt: hand over, judge the outcome, have it recorded. */
@@ -58,6 +59,8 @@ export function createAttempts(options: {
   signing: SigningKeys;
   transport: Transport;
   holdings: Holdings;
+  /** The database's clock, at most. */
+  databaseClock: { nowMs(): number };
   retryDefaults: RetryPolicy;
   log: Logger;
   metrics: Metrics;
@@ -76,7 +79,7 @@ export function createAttempts(options: {
   /** An outcome is recorded; the timer comes back in so many milliseconds, Infinity for never. */
   onRecorded: (retryInMs: number) => void;
 }): Attempts {
-  const { store, recorder, secrets, signing, transport, holdings } = options;
+  const { store, recorder, secrets, signing, transport, holdings, databaseClock } = options;
   const { retryDefaults, log, metrics, book = emptyBook } = options;
   const {
     random = Math.random,
@@ -107,15 +110,35 @@ export function createAttempts(options: {
       await handOver(holding);
     } catch (err) {
       log.error({ err, timerId: holding.timer.id }, 'an attempt could not be carried through');
-      await giveBack(holding);
+      await recover(holding, err);
     } finally {
       underWay -= 1;
       if (underWay === 0) onQuiet?.();
     }
   }
 
+  /** Given back, a timer that is at fault itself would be there again at once, for ever. */
+  async function recover(holding: Holding, err: unknown): Promise<void> {
+    if (err instanceof BelfryError || holding.phase === 'recording') return giveBack(holding);
+    try {
+      await quarantine(holding, String(err));
+    } catch {
+      await giveBack(holding);
+    }
+  }
+
+  /** It cannot be processed: that counts as an attempt, and the last of a few ends it. */
+  function quarantine(holding: Holding, detail: string): Promise<void> {
+    const { nextAtMs } = holding.timer;
+    const startedAtMs = databaseClock.nowMs();
+    const latenessMs = Math.max(0, startedAtMs - nextAtMs);
+    const shared = { startedAtMs, latenessMs, durationMs: 0, status: null } as const;
+    return judge(holding, { ...shared, errorCode: 'unprocessable', detail });
+  }
+
   function handOver(holding: Holding): Promise<void> {
-    const { lostInRow } = holding.timer;
+    const { lostInRow, defect } = holding.timer;
+    if (defect !== undefined) return quarantine(holding, defect);
     if (lostInRow >= lostInRowMax) {
       return record(holding, { kind: 'failed', code: 'attempts_lost' }, null);
     }
@@ -229,29 +252,35 @@ export function createAttempts(options: {
   }
 
   function settle(holding: Holding, outcome: Outcome): Promise<void> {
-    const { timer } = holding;
     switch (outcome.kind) {
-      case 'attempted': {
-        const { attempt } = outcome;
-        const policy = timer.retry ?? retryDefaults;
-        const ageMs = attempt.startedAtMs + attempt.durationMs - timer.dueAtMs;
-        const verdict = judgeAttempt({
-          attempt,
-          failures: timer.failures + 1,
-          ageMs,
-          policy,
-          random,
-        });
-        observe(timer, attempt, verdict);
-        breaker.observe(timer, attempt, holding.admission?.isProbe === true);
-        return record(holding, verdict, attempt);
-      }
+      case 'attempted':
+        return judge(holding, outcome.attempt);
       case 'not_started':
         metrics.notStarted.inc({ reason: outcome.reason });
         return settleUnstarted(holding, outcome.reason);
       default:
         return assertNever(outcome);
     }
+  }
+
+  function judge(holding: Holding, attempt: AttemptRecord): Promise<void> {
+    const { timer } = holding;
+    const verdict = judgeAttempt({
+      attempt,
+      failures: timer.failures + 1,
+      ageMs: attempt.startedAtMs + attempt.durationMs - timer.dueAtMs,
+      policy: policyFor(timer, attempt),
+      random,
+    });
+    observe(timer, attempt, verdict);
+    breaker.observe(timer, attempt, holding.admission?.isProbe === true);
+    return record(holding, verdict, attempt);
+  }
+
+  function policyFor({ retry }: ClaimedTimer, { errorCode }: AttemptRecord): RetryPolicy {
+    if (errorCode !== 'unprocessable') return retry ?? retryDefaults;
+    metrics.unprocessable.inc({ what: 'attempt' });
+    return { ...retryDefaults, attemptsMax: unprocessableTriesMax };
   }
 
   async function settleUnstarted(holding: Holding, reason: NotStartedReason): Promise<void> {
@@ -284,9 +313,34 @@ export function createAttempts(options: {
     holding.phase = 'recording';
     const { timer } = holding;
     const written = await recorder.add({ timer, verdict, attempt });
+    if (written === 'refused') return recordLess(holding, verdict, attempt);
     if (written === 'stale') return forgo(holding);
     holdings.remove(holding);
     onRecorded(verdict.kind === 'retry' ? verdict.delayMs : Infinity);
+  }
+
+  /**
+   * The database takes other outcomes, not this one: without what was answered, then. If that is not what it
+   * minds, it minds the row: it stays, is tried again much later, and the operator is told.
+   */
+  async function recordLess(
+    holding: Holding,
+    verdict: Verdict,
+    attempt: AttemptRecord | null,
+  ): Promise<void> {
+    const { timer } = holding;
+    const bare = attempt && withoutResponse(attempt);
+    const aside = { kind: 'retry', delayMs: asideMs(timer.failures) } as const;
+    metrics.unprocessable.inc({ what: 'outcome' });
+    log.error({ timerId: timer.id, verdict: verdict.kind }, 'the database refuses an outcome');
+    for (const next of [verdict, aside]) {
+      const written = await recorder.add({ timer, verdict: next, attempt: bare });
+      if (written === 'stale') return forgo(holding);
+      if (written === 'recorded') break;
+    }
+    // What is refused even so is left with this process: given back, it would be sent again at once.
+    holdings.remove(holding);
+    onRecorded(Infinity);
   }
 
   /** The timer was taken over: what this process knows of it counts no more. */
@@ -334,6 +388,16 @@ export function createAttempts(options: {
       });
     },
   };
+}
+
+function withoutResponse(attempt: AttemptRecord): AttemptRecord {
+  const { startedAtMs, latenessMs, durationMs, status, errorCode } = attempt;
+  return { startedAtMs, latenessMs, durationMs, status, errorCode };
+}
+
+/** 10 min, 40 min, …, a day: an outcome that cannot be recorded means that it is sent again. */
+function asideMs(failures: number): number {
+  return Math.min(86_400_000, 600_000 * 4 ** failures);
 }
 
 /** A receiver may answer with what it was sent. */

@@ -2,13 +2,14 @@ import { randomInt } from 'node:crypto';
 import type { MachineClock } from '../core/clock.ts';
 import type { ClaimedTimer } from '../core/timer.ts';
 import type { DatabaseClock } from './databaseClock.ts';
+import {
+  createFairCursor,
+  isBefore,
+  type FairCursor,
+  type Floor,
+  type ProjectShare,
+} from './fairCursor.ts';
 import { createTokenBucket } from './tokenBucket.ts';
-
-/** A place in the order of `(next_at, id)`. */
-export interface Floor {
-  readonly nextAtMs: number;
-  readonly id: number;
-}
 
 interface ClaimOptions {
   readonly floor: Floor;
@@ -18,6 +19,12 @@ interface ClaimOptions {
   readonly claim: number;
 }
 
+type FairClaimOptions = ClaimOptions & {
+  readonly known: readonly ProjectShare[];
+  readonly most: number;
+  readonly walkFrom: number | null;
+};
+
 type PullOptions = Pick<ClaimOptions, 'rowsMax' | 'owner' | 'claim'> & { readonly lane: number };
 
 interface Claimed {
@@ -25,10 +32,18 @@ interface Claimed {
   readonly databaseNowMs: number;
 }
 
+interface FairlyClaimed extends Claimed {
+  readonly walkedTo: number | null;
+}
+
 /** What claiming needs of the store. */
 export interface ClaimStore {
   claimAhead(options: ClaimOptions): Promise<Claimed>;
   sweep(options: ClaimOptions & { lostClaims: readonly number[] }): Promise<Claimed>;
+  claimAheadFairly(options: FairClaimOptions): Promise<FairlyClaimed>;
+  sweepFairly(
+    options: FairClaimOptions & { lostClaims: readonly number[] },
+  ): Promise<FairlyClaimed>;
   pull(options: PullOptions): Promise<Claimed>;
   probe(
     options: Omit<PullOptions, 'rowsMax' | 'lane'> & {
@@ -48,9 +63,12 @@ export interface ClaimStore {
  * reads again through timers that are owned already or dead entries that vacuum cannot remove yet:
  *
  * - the *ordinary* floor starts at the clock when this process starts and follows what was claimed;
- * - the *sweep* goes from the beginning in steps, and starts over about every second. It takes what
+ * - the *sweep* goes from the beginning, and starts over about every second. It takes what
  *   lies behind the ordinary floor: backlog, late commits, timers of dead owners. It may take up
  *   only a share of the room, so timers that are due now do not wait behind a backlog.
+ *
+ * Where one of them finds more than it may take, or the room is short, it goes on fairly, until it has taken
+ * all: by a `FairCursor`, along the same order within each project.
  */
 export interface Claimer {
   /** One ordinary poll, at most `rowsMax` timers. */
@@ -70,8 +88,10 @@ export interface Claimer {
    * few hundred of them the bound lay 0.5 ms behind the clock, and so did every firing.
    */
   sampleClock(): Promise<void>;
-  /** Milliseconds until the next sweep step is due; 0 while a pass is under way. */
+  /** Milliseconds until the next sweep step is due. */
   sweepDueInMs(): number;
+  /** There is more, and room for so many rows of it. */
+  hasMore(rows: number): boolean;
   /** The next ordinary poll starts no later than at timers due at this instant. */
   lowerFloor(dueAtMs: number): void;
   /** A fresh claim token. */
@@ -80,8 +100,28 @@ export interface Claimer {
   lostClaim(claim: number): void;
 }
 
+/** What claiming needs to know of the room. */
+export interface ClaimRoom {
+  /** Rows of a project for which there is room if it may have so many times as much as is free. */
+  of(projectId: number, timesFree: number): number;
+  /** Rows for which there is room in the share of the backlog. */
+  ofBacklog(): number;
+  /** Projects that hold some of it. */
+  holders(): Iterable<number>;
+  /** So little is free that it has to be shared. */
+  isShort(): boolean;
+}
+
+/**
+ * What one project may hold: three quarters of the room, with the backlog two thirds, so that what is due
+ * now does not wait behind it.
+ */
+const aheadTimesFree = 3;
+const backlogTimesFree = 2;
+/** Often enough to be ahead of due, and a quarter of PostgreSQL's time at the most. */
+const walkPauseLeastMs = 250;
+const walkTimeShare = 0.25;
 const sweepEveryMs = 1_000;
-/** Where a step takes long (an old snapshot holds dead entries), the next pass waits longer. */
 const sweepTimeShare = 0.05;
 const sweepEveryMaxMs = 10_000;
 /** Longer than any statement can run; after that a lost one can commit no more. */
@@ -96,12 +136,15 @@ export function createClaimer(options: {
   lookAheadMs: number;
   /** Overdue timers taken up per second; undefined for no limit. */
   catchUpRate: number | undefined;
+  room: ClaimRoom;
 }): Claimer {
-  const { store, clock, databaseClock, lookAheadMs, catchUpRate } = options;
+  const { store, clock, databaseClock, lookAheadMs, catchUpRate, room } = options;
+  const { monotonicMs } = clock;
   const catchUp =
     catchUpRate === undefined ? undefined : createTokenBucket({ perSecond: catchUpRate, clock });
   let floor: Floor | undefined;
-  let sweepFloor = start;
+  let fairly: FairCursor | undefined;
+  let sweepsFairly: FairCursor | undefined;
   let sweepDueAtMs = -Infinity;
   let longestStepMs = 0;
   let passBeganAtMs = -Infinity;
@@ -111,17 +154,17 @@ export function createClaimer(options: {
     return randomInt(1, 2 ** 48 - 1);
   }
 
-  async function timed(
+  async function timed<Answer extends Claimed>(
     claim: number,
-    statement: () => Promise<Claimed>,
-  ): Promise<readonly ClaimedTimer[]> {
-    const sentAtMs = clock.monotonicMs();
+    statement: () => Promise<Answer>,
+  ): Promise<Answer> {
+    const sentAtMs = monotonicMs();
     try {
-      const { timers, databaseNowMs } = await statement();
-      databaseClock.sample(databaseNowMs, sentAtMs, clock.monotonicMs());
-      return timers;
+      const answer = await statement();
+      databaseClock.sample(answer.databaseNowMs, sentAtMs, monotonicMs());
+      return answer;
     } catch (err) {
-      lostClaims.set(claim, clock.monotonicMs());
+      lostClaims.set(claim, monotonicMs());
       throw err;
     }
   }
@@ -132,99 +175,185 @@ export function createClaimer(options: {
     for (const [claim, sinceMs] of lostClaims) if (sinceMs < oldest) lostClaims.delete(claim);
   }
 
+  const clockFloor = (): Floor => ({ nextAtMs: Math.floor(databaseClock.nowMs()), id: 0 });
+
+  function fairCursor(options: {
+    floor: Floor;
+    floorOfRound: () => Floor;
+    roomOf: (projectId: number) => number;
+    walkPauseMs: (walkedMs: number) => number;
+  }): FairCursor {
+    const { roomOf: of, ...rest } = options;
+    return createFairCursor({ ...rest, room: { of, holders: room.holders }, monotonicMs });
+  }
+
+  async function pollFairly(
+    cursor: FairCursor,
+    owner: number,
+    rowsMax: number,
+  ): Promise<readonly ClaimedTimer[]> {
+    const ask = cursor.ask(rowsMax);
+    if (ask === undefined) return [];
+    const claim = newClaim();
+    const { timers, walkedTo } = await timed(claim, () =>
+      store.claimAheadFairly({ ...ask, lookAheadMs, owner, claim }),
+    );
+    if (cursor.took(ask, timers, walkedTo) && !room.isShort()) {
+      floor = cursor.floor();
+      fairly = undefined;
+    }
+    return timers;
+  }
+
+  /** A step of a fair sweep. Resolves with whether its pass has come to its end. */
+  async function sweepStepFairly(
+    cursor: FairCursor,
+    owner: number,
+    rowsMax: number,
+  ): Promise<{ timers: readonly ClaimedTimer[]; isOver: boolean }> {
+    // As each plain pass does. Rounds begin about as often.
+    if (cursor.walkDueInMs() === 0) await store.declareDead();
+    const ask = cursor.ask(rowsMax);
+    if (ask === undefined) return { timers: [], isOver: false };
+    const claim = newClaim();
+    const { timers, walkedTo } = await timed(claim, () =>
+      store.sweepFairly({
+        ...ask,
+        lookAheadMs,
+        owner,
+        claim,
+        lostClaims: [...lostClaims.keys()],
+      }),
+    );
+    return { timers, isOver: cursor.took(ask, timers, walkedTo) };
+  }
+
+  /** A step of a plain sweep. */
+  async function sweepStepPlainly(
+    owner: number,
+    rowsMax: number,
+  ): Promise<{ timers: readonly ClaimedTimer[]; isOver: boolean }> {
+    await store.declareDead();
+    const claim = newClaim();
+    const { timers } = await timed(claim, () =>
+      store.sweep({
+        floor: start,
+        lookAheadMs,
+        rowsMax,
+        owner,
+        claim,
+        lostClaims: [...lostClaims.keys()],
+      }),
+    );
+    return { timers, isOver: timers.length < rowsMax };
+  }
+
   return {
     async poll(owner, rowsMax) {
-      floor ??= { nextAtMs: Math.floor(databaseClock.nowMs()), id: 0 };
+      floor ??= clockFloor();
       // After an outage of the database, what fell due meanwhile is backlog: with a limit on that,
       // it is left to the sweep.
-      const overdueMs = databaseClock.nowMs() - lookAheadMs;
-      if (catchUp !== undefined && floor.nextAtMs < overdueMs) {
-        floor = { nextAtMs: Math.floor(overdueMs), id: 0 };
+      const overdueMs = Math.floor(databaseClock.nowMs() - lookAheadMs);
+      if (catchUp !== undefined) {
+        if (floor.nextAtMs < overdueMs) floor = { nextAtMs: overdueMs, id: 0 };
+        fairly?.raise(overdueMs);
       }
+      if (fairly !== undefined) return pollFairly(fairly, owner, rowsMax);
       const from = floor;
       const claim = newClaim();
-      const timers = await timed(claim, () =>
+      const { timers } = await timed(claim, () =>
         store.claimAhead({ floor: from, lookAheadMs, rowsMax, owner, claim }),
       );
       const last = lastOf(timers);
       // A wake-up meanwhile has lowered the floor: then it stays there.
       if (last !== undefined && floor === from) floor = last;
+      if (timers.length === rowsMax || room.isShort()) {
+        fairly = fairCursor({
+          floor,
+          floorOfRound: clockFloor,
+          roomOf: (projectId) => room.of(projectId, aheadTimesFree),
+          walkPauseMs: (walkedMs) =>
+            Math.min(lookAheadMs, Math.max(walkPauseLeastMs, walkedMs / walkTimeShare)),
+        });
+      }
       return timers;
     },
     async sweepStep(owner, rowsMax) {
-      const startedAtMs = clock.monotonicMs();
+      const startedAtMs = monotonicMs();
       if (startedAtMs < sweepDueAtMs) return [];
       const rows = Math.min(rowsMax, catchUp?.available() ?? rowsMax);
       if (rows < 1) return [];
-      if (sweepFloor === start) {
+      if (sweepsFairly === undefined) {
         longestStepMs = 0;
         passBeganAtMs = startedAtMs;
-        await store.declareDead();
       }
-      const claim = newClaim();
-      const timers = await timed(claim, () =>
-        store.sweep({
-          floor: sweepFloor,
-          lookAheadMs,
-          rowsMax: rows,
-          owner,
-          claim,
-          lostClaims: [...lostClaims.keys()],
-        }),
-      );
+      const { timers, isOver } =
+        sweepsFairly === undefined
+          ? await sweepStepPlainly(owner, rows)
+          : await sweepStepFairly(sweepsFairly, owner, rows);
       catchUp?.take(timers.length);
-      longestStepMs = Math.max(longestStepMs, clock.monotonicMs() - startedAtMs);
-      if (timers.length === rows) {
-        sweepFloor = lastOf(timers) ?? start;
-      } else {
-        sweepFloor = start;
-        const restMs = Math.max(sweepEveryMs, longestStepMs / sweepTimeShare);
-        sweepDueAtMs = clock.monotonicMs() + Math.min(restMs, sweepEveryMaxMs);
-        forgetLostClaims();
-        // The pass has taken all that was held by those who were dead when it began. Who died since
-        // may own timers behind it, which nobody could take over without the mark of that death.
-        const passAgeMs = clock.monotonicMs() - passBeganAtMs;
-        await store.forget(Math.max(forgetAfterMs, 2 * passAgeMs));
+      longestStepMs = Math.max(longestStepMs, monotonicMs() - startedAtMs);
+      if (!isOver) {
+        sweepsFairly ??= fairCursor({
+          floor: start,
+          floorOfRound: () => start,
+          roomOf: (projectId) => Math.min(room.ofBacklog(), room.of(projectId, backlogTimesFree)),
+          walkPauseMs: (walkedMs) => sweepPauseMs(walkedMs),
+        });
+        return timers;
       }
+      sweepsFairly = undefined;
+      sweepDueAtMs = monotonicMs() + sweepPauseMs(longestStepMs);
+      forgetLostClaims();
+      // The pass has taken all that was held by those who were dead when it began. Who died since
+      // may own timers behind it, which nobody could take over without the mark of that death.
+      const passAgeMs = monotonicMs() - passBeganAtMs;
+      await store.forget(Math.max(forgetAfterMs, 2 * passAgeMs));
       return timers;
     },
-    pull(owner, lane, rowsMax) {
+    async pull(owner, lane, rowsMax) {
       const claim = newClaim();
-      return timed(claim, () => store.pull({ lane, owner, claim, rowsMax }));
+      return (await timed(claim, () => store.pull({ lane, owner, claim, rowsMax }))).timers;
     },
-    probe(owner, lanes, againInMs) {
+    async probe(owner, lanes, againInMs) {
       const claim = newClaim();
-      return timed(claim, () => store.probe({ lanes, owner, claim, againInMs }));
+      return (await timed(claim, () => store.probe({ lanes, owner, claim, againInMs }))).timers;
     },
     async sampleClock() {
-      const sentAtMs = clock.monotonicMs();
-      databaseClock.sample(await store.readClock(), sentAtMs, clock.monotonicMs());
+      const sentAtMs = monotonicMs();
+      databaseClock.sample(await store.readClock(), sentAtMs, monotonicMs());
     },
     sweepDueInMs() {
-      const waitMs = Math.max(0, sweepDueAtMs - clock.monotonicMs());
-      return catchUp === undefined ? waitMs : Math.max(waitMs, catchUp.nextInMs());
+      if (catchUp === undefined) {
+        return sweepsFairly?.walkDueInMs() ?? Math.max(0, sweepDueAtMs - monotonicMs());
+      }
+      const fairlyDueInMs =
+        sweepsFairly?.hasMore(1) === true ? 0 : (sweepsFairly?.walkDueInMs() ?? 0);
+      return Math.max(sweepDueAtMs - monotonicMs(), fairlyDueInMs, catchUp.nextInMs());
     },
+    hasMore: (rows) =>
+      fairly?.hasMore(rows) === true ||
+      // With a limit, that says when.
+      (catchUp === undefined && sweepsFairly?.hasMore(rows) === true),
     lowerFloor(dueAtMs) {
       // Before the first poll too: a wake-up for later must not hide what is due before it.
-      floor ??= { nextAtMs: Math.floor(databaseClock.nowMs()), id: 0 };
+      floor ??= clockFloor();
       if (dueAtMs <= floor.nextAtMs) floor = { nextAtMs: dueAtMs, id: 0 };
+      fairly?.lower(dueAtMs);
     },
     newClaim,
-    lostClaim: (claim) => void lostClaims.set(claim, clock.monotonicMs()),
+    lostClaim: (claim) => void lostClaims.set(claim, monotonicMs()),
   };
+}
+
+/** Where a step takes long (an old snapshot holds dead entries), the next pass waits longer. */
+function sweepPauseMs(longestStepMs: number): number {
+  return Math.min(sweepEveryMaxMs, Math.max(sweepEveryMs, longestStepMs / sweepTimeShare));
 }
 
 function lastOf(timers: readonly ClaimedTimer[]): Floor | undefined {
   let last: ClaimedTimer | undefined;
-  for (const timer of timers) {
-    if (
-      last === undefined ||
-      timer.nextAtMs > last.nextAtMs ||
-      (timer.nextAtMs === last.nextAtMs && timer.id > last.id)
-    ) {
-      last = timer;
-    }
-  }
+  for (const timer of timers) if (last === undefined || isBefore(last, timer)) last = timer;
   // Not the timer itself: its body would stay in memory with it.
   return last === undefined ? undefined : { nextAtMs: last.nextAtMs, id: last.id };
 }

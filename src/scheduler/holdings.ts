@@ -41,6 +41,14 @@ export interface Holdings {
   size(): number;
   /** Rows that may still be claimed, given that each may be as large as can be. */
   room(share?: number): number;
+  /**
+   * Rows of one project that may still be claimed, if each project may hold so many times as much as is free:
+   * with 3 one alone gets three quarters, two get three sevenths each, and there is always room for one
+   * more (dynamic thresholds, Choudhury and Hahne 1998); the same of the bytes.
+   */
+  roomOf(projectId: number, timesFree: number): number;
+  /** Projects that hold something. */
+  holders(): Iterable<number>;
   /** Sets room aside for timers that are being inserted; false when there is none. */
   reserve(rows: number): boolean;
   unreserve(rows: number): void;
@@ -54,8 +62,21 @@ export function createHoldings(bounds: {
   const { rowsMax, bytesMax, rowBytesMax } = bounds;
   const held = new Map<TimerId, Holding>();
   const heap = createHeap<Holding>((a, b) => a.timer.nextAtMs < b.timer.nextAtMs);
+  const byProject = new Map<number, { rows: number; bytes: number }>();
   let bytes = 0;
   let reserved = 0;
+
+  function count(timer: ClaimedTimer, sign: 1 | -1): void {
+    bytes += sign * timer.bytes;
+    const { projectId } = timer;
+    const share = byProject.get(projectId);
+    if (share === undefined) byProject.set(projectId, { rows: 1, bytes: timer.bytes });
+    else {
+      share.rows += sign;
+      share.bytes += sign * timer.bytes;
+      if (share.rows === 0) byProject.delete(projectId);
+    }
+  }
 
   /** Drops what has left the heap by another way: taken, removed, or replaced by a newer claim. */
   function next(): Holding | undefined {
@@ -77,20 +98,20 @@ export function createHoldings(bounds: {
     add(timer, admission) {
       const before = held.get(timer.id);
       if (before !== undefined) {
-        bytes -= before.timer.bytes;
+        count(before.timer, -1);
         before.admission?.end();
       }
+      count(timer, 1);
       const holding: Holding = { timer, phase: 'waiting', admission };
       held.set(timer.id, holding);
-      bytes += timer.bytes;
       heap.push(holding);
     },
     get: (id) => held.get(id),
     remove(holding) {
       if (held.get(holding.timer.id) !== holding) return;
       held.delete(holding.timer.id);
+      count(holding.timer, -1);
       holding.admission?.end();
-      bytes -= holding.timer.bytes;
     },
     next,
     takeNext() {
@@ -108,6 +129,14 @@ export function createHoldings(bounds: {
     all: () => held.values(),
     size: () => held.size,
     room,
+    roomOf(projectId, timesFree) {
+      const mine = byProject.get(projectId) ?? { rows: 0, bytes: 0 };
+      const left = (free: number, used: number) => (timesFree * free - used) / (timesFree + 1);
+      const rows = left(rowsMax - held.size - reserved, mine.rows);
+      const byBytes = left(bytesMax - bytes - reserved * rowBytesMax, mine.bytes) / rowBytesMax;
+      return Math.max(0, Math.min(room(), Math.ceil(Math.min(rows, byBytes))));
+    },
+    holders: () => byProject.keys(),
     reserve(rows) {
       if (room() < rows) return false;
       reserved += rows;

@@ -45,7 +45,7 @@ export function createPulls(options: {
   admissions: Admissions;
   scheduler: PullingScheduler;
   /** How many more a destination can take before a crowd waits there. */
-  places: (origin: string) => number;
+  places: (destination: { projectId: number; origin: string }) => number;
   /** Ends what waits beyond a crowd at slow destinations. */
   partCrowds: () => void;
   isProjectPaused: (projectId: number) => boolean;
@@ -133,7 +133,7 @@ export function createPulls(options: {
 
   async function pull(lane: KnownLane, id: number): Promise<void> {
     if (isProjectPaused(lane.projectId) || lanes.isClosedAt(lane)) return;
-    const most = Math.min(places(lane.origin), scheduler.roomToPull(), rowsMax);
+    const most = Math.min(places(lane), scheduler.roomToPull(), rowsMax);
     if (most < 1) return;
     const reserved = await admissions.reserve(lane, most);
     if (reserved.length === 0) return;

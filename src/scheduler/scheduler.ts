@@ -10,6 +10,7 @@ import type { Transport } from '../transport/transport.ts';
 import { createAlarm } from './alarm.ts';
 import { createAttempts, type AttemptStore, type OutcomeRecorder } from './attempts.ts';
 import { createClaimer, type ClaimStore } from './claimer.ts';
+import { createClaimLoop } from './claimLoop.ts';
 import type { DatabaseClock } from './databaseClock.ts';
 import type { Admissions } from './admissions.ts';
 import type { DestinationLanes } from './destinationLanes.ts';
@@ -86,9 +87,12 @@ const pollEveryMs = 250;
 // they come more often.
 const smallClaim = 100;
 const pollLeastMs = 50;
-const backOffMaxMs = 2_000;
 /** The share of the room that a backlog may fill. */
 const sweepShare = 0.75;
+/** That timers may fill that are inserted already claimed; what they leave is shared among projects. */
+const nearShare = 0.75;
+/** Outcomes after which it is looked whether there is room for a crowd. */
+const lookEveryRecorded = 64;
 const leaseRetryMs = 20;
 
 const probing: Admission = { isProbe: true, end: () => undefined };
@@ -130,7 +134,21 @@ export function createScheduler(options: {
     bytesMax: options.heldBytesMax,
     rowBytesMax: options.rowBytesMax,
   });
-  const claimer = createClaimer({ store, clock, databaseClock, lookAheadMs, catchUpRate });
+  const claimer = createClaimer({
+    store,
+    clock,
+    databaseClock,
+    lookAheadMs,
+    catchUpRate,
+    room: {
+      of: holdings.roomOf,
+      ofBacklog: () => holdings.room(sweepShare),
+      holders: holdings.holders,
+      isShort: () => holdings.room(nearShare) < 1,
+    },
+  });
+  /** Claims are cheap in crowds: if there is more, wait until there is room for so many. */
+  const crowd = Math.min(claimRowsMax, Math.ceil(holdings.room() / 2));
   const alarm = createAlarm(fireDue);
   /** Claims out of lanes that are under way; see stop. */
   const pulling = new Set<Promise<unknown>>();
@@ -155,10 +173,10 @@ export function createScheduler(options: {
       if (retryInMs < 2 * lookAheadMs) {
         // Behind the floor, perhaps.
         claimer.lowerFloor(Math.floor(databaseClock.nowMs()));
-        lookNow();
-      } else if (wantedShare !== undefined && holdings.room(wantedShare) >= claimRowsMax) {
-        wantedShare = undefined;
-        lookNow();
+        loop.lookNow();
+      } else {
+        recorded += 1;
+        if (recorded % lookEveryRecorded === 0 && claimer.hasMore(crowd)) loop.lookNow();
       }
     },
   });
@@ -171,32 +189,10 @@ export function createScheduler(options: {
     metrics,
   });
   let mode: 'running' | 'draining' | 'stopped' = 'stopped';
-  let loop: Promise<void> | undefined;
-  let loopTurnAtMs = clock.monotonicMs();
-  let wakeLoop: (() => void) | undefined;
-  let wokenEarly = false;
-  /** More is due than there was room for: look again when this share of it has room for a crowd. */
-  let wantedShare: number | undefined;
+  const loop = createClaimLoop({ turn, log, monotonicMs: clock.monotonicMs });
+  let recorded = 0;
 
   // ---- claiming
-
-  async function runLoop(): Promise<void> {
-    let pauseMs = 0;
-    let backOffMs = 0;
-    while (mode === 'running') {
-      await pause(pauseMs);
-      if (mode !== 'running') return;
-      try {
-        pauseMs = await turn();
-        backOffMs = 0;
-        loopTurnAtMs = clock.monotonicMs();
-      } catch (err) {
-        backOffMs = Math.min(Math.max(100, backOffMs * 2), backOffMaxMs);
-        pauseMs = backOffMs;
-        log.warn({ err, retryInMs: backOffMs }, 'could not claim timers');
-      }
-    }
-  }
 
   /** One look at the database; resolves with how long to pause before the next. */
   async function turn(): Promise<number> {
@@ -205,12 +201,8 @@ export function createScheduler(options: {
     const rows = Math.min(claimRowsMax, holdings.room());
     const ahead = await claim(owner, rows, (limit) => claimer.poll(owner, limit));
     const sweepRows = Math.min(claimRowsMax, holdings.room(sweepShare));
-    const behind = await claim(owner, sweepRows, (limit) => claimer.sweepStep(owner, limit));
-    wantedShare = ahead === rows ? 1 : behind === sweepRows ? sweepShare : undefined;
-    if (wantedShare !== undefined) {
-      // There is more. Claims are cheap in crowds: wait until there is room for one.
-      return holdings.room(wantedShare) >= claimRowsMax ? 0 : pollEveryMs;
-    }
+    await claim(owner, sweepRows, (limit) => claimer.sweepStep(owner, limit));
+    if (claimer.hasMore(crowd)) return 0;
     if (ahead > 0) await claimer.sampleClock();
     // Spread at random: of two processes that poll in step, the second finds only what came due
     // between them (221 of 5,000 timers, 11 ms behind in 250).
@@ -226,13 +218,16 @@ export function createScheduler(options: {
   ): Promise<number> {
     if (rows < 1) return 0;
     const timers = await statement(rows);
-    if (timers.length > 0) takeIn(owner, timers);
+    const parked = timers.length > 0 ? takeIn(owner, timers) : undefined;
+    // Who claims only to park does not go on claiming beside it.
+    if (parked !== undefined) await atMost(pollEveryMs, parked);
     return timers.length;
   }
 
-  function takeIn(owner: number, timers: readonly ClaimedTimer[]): void {
+  /** Where some may not start, a promise that resolves when they are parked. */
+  function takeIn(owner: number, timers: readonly ClaimedTimer[]): Promise<void> | undefined {
     // The identity changed meanwhile: whoever sweeps next finds the owner dead.
-    if (owner !== lease.owner()) return;
+    if (owner !== lease.owner()) return undefined;
     const heldUp: Parked[] = [];
     for (const timer of timers) {
       if (timer.lostInRow > 0) metrics.takenOver.inc();
@@ -240,9 +235,9 @@ export function createScheduler(options: {
       if (place === undefined) holdings.add(timer);
       else heldUp.push({ timer, place });
     }
-    if (heldUp.length > 0) void parking.park(heldUp);
     // While draining they wait in the heap, to be given back with the rest.
     fireDue();
+    return heldUp.length > 0 ? parking.park(heldUp) : undefined;
   }
 
   /** Out of lanes: each goes on with one of these. Resolves with how many. */
@@ -265,28 +260,6 @@ export function createScheduler(options: {
     metrics.pulled.inc(timers.length);
     fireDue();
     return timers.length;
-  }
-
-  function pause(ms: number): Promise<void> {
-    if (wokenEarly) {
-      wokenEarly = false;
-      return Promise.resolve();
-    }
-    return new Promise((resolve) => {
-      const timer = setTimeout(done, ms);
-      function done(): void {
-        clearTimeout(timer);
-        wakeLoop = undefined;
-        wokenEarly = false;
-        resolve();
-      }
-      wakeLoop = done;
-    });
-  }
-
-  function lookNow(): void {
-    if (wakeLoop === undefined) wokenEarly = true;
-    else wakeLoop();
   }
 
   // ---- firing
@@ -331,16 +304,15 @@ export function createScheduler(options: {
 
   return {
     start() {
-      if (mode !== 'stopped' || loop !== undefined) return;
+      if (mode !== 'stopped' || loop.hasRun()) return;
       mode = 'running';
-      loop = runLoop();
+      loop.start();
     },
     async stop(deadline) {
       if (mode !== 'running') return;
       mode = 'draining';
       alarm.clear();
-      lookNow();
-      await loop;
+      await loop.stop();
       await Promise.allSettled(pulling);
       for (const holding of holdings.all()) {
         if (holding.phase === 'handed') attempts.recall(holding.timer.id);
@@ -356,12 +328,12 @@ export function createScheduler(options: {
     },
     wake(dueAtMs) {
       claimer.lowerFloor(dueAtMs);
-      lookNow();
+      loop.lookNow();
     },
     reserve(rows) {
       const owner = lease.owner();
       if (mode !== 'running' || owner === undefined || !lease.mayStart()) return undefined;
-      if (!holdings.reserve(rows)) return undefined;
+      if (holdings.room(nearShare) < rows || !holdings.reserve(rows)) return undefined;
       const claim = claimer.newClaim();
       return {
         owner,
@@ -369,7 +341,7 @@ export function createScheduler(options: {
         withinMs: 2 * lookAheadMs,
         settle(claimed) {
           holdings.unreserve(rows);
-          if (claimed.length > 0) takeIn(owner, claimed);
+          if (claimed.length > 0) void takeIn(owner, claimed);
         },
         lost() {
           holdings.unreserve(rows);
@@ -430,6 +402,17 @@ export function createScheduler(options: {
     },
     resume: fireDue,
     held: () => holdings.size(),
-    loopAgeMs: () => clock.monotonicMs() - loopTurnAtMs,
+    loopAgeMs: loop.ageMs,
   };
+}
+
+/** Waits until it is done, but no longer than so many milliseconds. */
+function atMost(ms: number, done: Promise<void>): Promise<void> {
+  return new Promise((resolve) => {
+    const timer = setTimeout(resolve, ms);
+    void done.finally(() => {
+      clearTimeout(timer);
+      resolve();
+    });
+  });
 }

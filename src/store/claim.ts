@@ -2,6 +2,7 @@ import { numberArray } from './arrayLiteral.ts';
 import { timerIdFromDatabase, type TimerId } from '../core/ids.ts';
 import type { ClaimedTimer, HttpMethod, TimerRequest } from '../core/timer.ts';
 import type { RetryPolicy } from '../core/retryPolicy.ts';
+import { storedDefect, withoutDefect } from '../core/storedDefect.ts';
 import type { Database } from './database.ts';
 
 /** Bodies up to this travel with the claim; larger ones are fetched at the start of the attempt. */
@@ -24,7 +25,7 @@ export interface Claimed {
 
 // A statement may leave a process that was declared dead long before, and whose row is forgotten: it
 // must not give timers to an owner whom nobody can take them from. Once a statement, not once a row.
-const ownerLives = (owner: '$2' | '$5') =>
+export const ownerLives = (owner: '$2' | '$5') =>
   `EXISTS (SELECT 1 FROM belfry.processes p WHERE p.id = ${owner}::bigint AND NOT p.dead)`;
 
 // What is as usual travels as null: most timers come over in four values. Instants come as whole
@@ -32,10 +33,10 @@ const ownerLives = (owner: '$2' | '$5') =>
 const claimedColumns = [
   't.id',
   't.project_id',
-  "round(date_part('epoch', t.next_at) * 1000)::bigint",
+  `CASE WHEN isfinite(t.next_at) THEN round(date_part('epoch', t.next_at) * 1000)::bigint END`,
   't.url',
-  "CASE WHEN t.due_at <> t.next_at THEN round(date_part('epoch', t.due_at) * 1000)::bigint END",
-  "round(date_part('epoch', t.expires_at) * 1000)::bigint",
+  "CASE WHEN t.due_at <> t.next_at AND isfinite(t.due_at) THEN round(date_part('epoch', t.due_at) * 1000)::bigint END",
+  `CASE WHEN isfinite(t.expires_at) THEN round(date_part('epoch', t.expires_at) * 1000)::bigint END`,
   'nullif(t.attempts, 0)',
   'nullif(t.failures, 0)',
   'nullif(t.lost_in_row, 0)',
@@ -48,67 +49,41 @@ const claimedColumns = [
   't.retry',
 ];
 
-/** One row a claimed timer, and behind them, once they are written, one with the clock. */
-const claimedAnswer = `
+/**
+ * One row a claimed timer, and behind them, once they are written, one with the clock. `projectId`: what that
+ * one has in the place of a timer's project.
+ */
+export const claimedAnswer = (projectId = 'NULL') => `
 SELECT claimed.*, NULL::float8 FROM claimed
 UNION ALL
-SELECT ${claimedColumns.map(() => 'NULL').join(', ')}, date_part('epoch', clock_timestamp()) * 1000`;
+SELECT NULL, ${projectId}, ${claimedColumns
+  .slice(2)
+  .map(() => 'NULL')
+  .join(', ')},
+  date_part('epoch', clock_timestamp()) * 1000`;
 
-/**
- * The ordinary poll. Index timers_next_at serves it with a condition on both ends:
- *   Index Cond: ((next_at >= …) AND (next_at <= …) AND (ROW(next_at, id) > ROW(…)))
- * The upper bound must be statement_timestamp(), which is stable: with clock_timestamp() it was a
- * filter over the whole index (115 ms instead of 4 ms a poll over 300,000 rows). The floor keeps it
- * from reading again through what is owned already and through dead entries that vacuum cannot
- * remove yet: with 10,000 owned an empty poll took 6.7 ms without it and 0.4 ms with it.
- *
- * The locked rows are then found by their place, not by id (8.0 against 9.7 µs of PostgreSQL's CPU a
- * timer). A row that somebody else changed between snapshot and lock is not found there: whoever
- * did wakes the scheduler after the commit, and the sweep comes by within about a second.
- */
-export const claimAhead = {
-  name: 'claim_ahead',
-  text: `
-WITH due AS MATERIALIZED (
-  SELECT ctid FROM belfry.timers
-  WHERE ${ownerLives('$5')} AND parked_lane IS NULL AND owner IS NULL
-    AND next_at >= $1::timestamptz AND (next_at, id) > ($1::timestamptz, $2::bigint)
-    AND next_at <= statement_timestamp() + $3::float8 * interval '1 millisecond'
-  ORDER BY next_at, id LIMIT $4::integer
-  FOR UPDATE SKIP LOCKED
-), claimed AS (
+export const dueUntil = `statement_timestamp() + $3::float8 * interval '1 millisecond'`;
+
+/** What an ordinary poll may take, and what it has to know of it. */
+export const aheadDue = { columns: 'ctid', condition: 'parked_lane IS NULL AND owner IS NULL' };
+
+export const aheadClaimed = `, claimed AS (
   UPDATE belfry.timers t SET owner = $5::bigint, claim = $6::bigint, start_marked = false
   WHERE t.ctid = ANY (ARRAY(SELECT ctid FROM due))
   RETURNING ${claimedColumns.join(', ')}
-)${claimedAnswer}`,
-};
+)`;
 
-/**
- * The sweep: from the beginning of the index (in steps, with a floor of its own) for what the
- * ordinary poll has left behind: backlog, late commits, timers of dead owners, and timers that a
- * statement of ours with a lost reply may have claimed ($7). A timer of a dead owner whose attempt
- * may have started gets that attempt recorded as lost.
- *
- * "Dead" is a mark that only ever gets set, so the verdict holds even for rows that change while
- * the statement waits; "not among the living" would not: a process that registered after this
- * statement's snapshot would be robbed.
- */
-export const sweep = {
-  name: 'sweep',
-  text: `
-WITH due AS MATERIALIZED (
-  SELECT ctid, id, owner AS old_owner, claim AS old_claim, start_marked AS was_marked,
-    next_at AS was_due_at, lost_in_row AS lost_before, attempts AS attempts_before
-  FROM belfry.timers
-  WHERE ${ownerLives('$5')} AND parked_lane IS NULL
+/** What a sweep may take, and what it has to know of it. */
+export const sweptDue = {
+  columns: `ctid, id, owner AS old_owner, claim AS old_claim, start_marked AS was_marked,
+    next_at AS was_due_at, lost_in_row AS lost_before, attempts AS attempts_before`,
+  condition: `parked_lane IS NULL
     AND (owner IS NULL
       OR owner = ANY (ARRAY(SELECT p.id FROM belfry.processes p WHERE p.dead))
-      OR (owner = $5::bigint AND claim = ANY ($7::bigint[])))
-    AND next_at >= $1::timestamptz AND (next_at, id) > ($1::timestamptz, $2::bigint)
-    AND next_at <= statement_timestamp() + $3::float8 * interval '1 millisecond'
-  ORDER BY next_at, id LIMIT $4::integer
-  FOR UPDATE SKIP LOCKED
-), judged AS MATERIALIZED (
+      OR (owner = $5::bigint AND claim = ANY ($7::bigint[])))`,
+};
+
+export const sweptClaimed = `, judged AS MATERIALIZED (
   -- An attempt may have started if the owner lived when it was due, and (once a timer is under
   -- suspicion) if it was marked as starting.
   SELECT due.*, p.id IS NOT NULL AND due.was_due_at <= p.expires_at
@@ -126,7 +101,54 @@ WITH due AS MATERIALIZED (
   SELECT claimed.id, claimed.project_id, statement_timestamp(), judged.old_claim,
     judged.attempts_before + 1, 'lost'
   FROM judged JOIN claimed ON claimed.id = judged.id WHERE judged.lost
-)${claimedAnswer}`,
+)`;
+
+/**
+ * The ordinary poll. Index timers_next_at serves it with a condition on both ends:
+ *   Index Cond: ((next_at >= …) AND (next_at <= …) AND (ROW(next_at, id) > ROW(…)))
+ * The upper bound must be statement_timestamp(), which is stable: with clock_timestamp() it was a
+ * filter over the whole index (115 ms instead of 4 ms a poll over 300,000 rows). The floor keeps it
+ * from reading again through what is owned already and through dead entries that vacuum cannot
+ * remove yet: with 10,000 owned an empty poll took 6.7 ms without it and 0.4 ms with it.
+ *
+ * The locked rows are then found by their place, not by id (8.0 against 9.7 µs of PostgreSQL's CPU a
+ * timer). A row that somebody else changed between snapshot and lock is not found there: whoever
+ * did wakes the scheduler after the commit, and the sweep comes by within about a second.
+ */
+export const claimAhead = {
+  name: 'claim_ahead',
+  text: `
+WITH due AS MATERIALIZED (
+  SELECT ${aheadDue.columns} FROM belfry.timers
+  WHERE ${ownerLives('$5')} AND ${aheadDue.condition}
+    AND next_at >= $1::timestamptz AND (next_at, id) > ($1::timestamptz, $2::bigint)
+    AND next_at <= ${dueUntil}
+  ORDER BY next_at, id LIMIT $4::integer
+  FOR UPDATE SKIP LOCKED
+)${aheadClaimed}${claimedAnswer()}`,
+};
+
+/**
+ * The sweep: from the beginning of the index (in steps, with a floor of its own) for what the
+ * ordinary poll has left behind: backlog, late commits, timers of dead owners, and timers that a
+ * statement of ours with a lost reply may have claimed ($7). A timer of a dead owner whose attempt
+ * may have started gets that attempt recorded as lost.
+ *
+ * "Dead" is a mark that only ever gets set, so the verdict holds even for rows that change while
+ * the statement waits; "not among the living" would not: a process that registered after this
+ * statement's snapshot would be robbed.
+ */
+export const sweep = {
+  name: 'sweep',
+  text: `
+WITH due AS MATERIALIZED (
+  SELECT ${sweptDue.columns} FROM belfry.timers
+  WHERE ${ownerLives('$5')} AND ${sweptDue.condition}
+    AND next_at >= $1::timestamptz AND (next_at, id) > ($1::timestamptz, $2::bigint)
+    AND next_at <= ${dueUntil}
+  ORDER BY next_at, id LIMIT $4::integer
+  FOR UPDATE SKIP LOCKED
+)${sweptClaimed}${claimedAnswer()}`,
 };
 
 // Out of a lane, those due first before others, whatever else waits in it. By timers_parked. What has
@@ -144,7 +166,7 @@ WITH lane AS MATERIALIZED (${lane}
   UPDATE belfry.timers t SET parked_lane = NULL, owner = $2::bigint, claim = $3::bigint
   WHERE t.ctid = ANY (ARRAY(SELECT ctid FROM due))
   RETURNING ${claimedColumns.join(', ')}
-)${claimedAnswer}`,
+)${claimedAnswer()}`,
 });
 
 const pull = pullStatement(
@@ -177,7 +199,7 @@ WITH due_lane AS MATERIALIZED (
   UPDATE belfry.timers t SET parked_lane = NULL, owner = $2::bigint, claim = $3::bigint
   WHERE t.ctid = ANY (ARRAY(SELECT ctid FROM due))
   RETURNING ${claimedColumns.join(', ')}
-)${claimedAnswer}`,
+)${claimedAnswer()}`,
 };
 
 const readClock = {
@@ -207,10 +229,10 @@ const fetchBody = {
 SELECT body FROM belfry.timers WHERE id = $1::bigint AND owner = $2::bigint AND claim = $3::bigint`,
 };
 
-type ClaimedRow = readonly [
-  id: number | null,
+type TimerRow = readonly [
+  id: number,
   projectId: number,
-  nextAtMs: number,
+  nextAtMs: number | null,
   url: string,
   dueAtMs: number | null,
   expiresAtMs: number | null,
@@ -224,8 +246,18 @@ type ClaimedRow = readonly [
   body: Buffer | null,
   bodyDeferred: true | null,
   retry: RetryPolicy | null,
-  databaseNowMs: number | null,
+  databaseNowMs: null,
 ];
+
+/** The last one of an answer, with the clock. */
+type ClockRow = readonly [
+  id: null,
+  projectId: number | null,
+  ...between: readonly null[],
+  databaseNowMs: number,
+];
+
+export type ClaimedRow = TimerRow | ClockRow;
 
 export interface ClaimOptions {
   readonly floor: Floor;
@@ -309,46 +341,69 @@ export function claimedBytes(request: TimerRequest): number {
   return 512 + request.url.length + headers + (request.body?.length ?? 0);
 }
 
-function valuesOf({ floor, lookAheadMs, rowsMax, owner, claim }: ClaimOptions): unknown[] {
-  const floorAt = floor.nextAtMs === -Infinity ? '-infinity' : new Date(floor.nextAtMs);
-  return [floorAt, floor.id, lookAheadMs, rowsMax, owner, claim];
+export function floorInstant({ nextAtMs }: Floor): string {
+  return nextAtMs === -Infinity ? '-infinity' : new Date(nextAtMs).toISOString();
 }
 
-function claimedFrom(
+export function valuesOf(options: ClaimOptions): unknown[] {
+  const { floor, lookAheadMs, rowsMax, owner, claim } = options;
+  return [floorInstant(floor), floor.id, lookAheadMs, rowsMax, owner, claim];
+}
+
+export function claimedFrom(
   rows: readonly ClaimedRow[],
-  { owner, claim }: { owner: number; claim: number },
+  fence: { readonly owner: number; readonly claim: number },
 ): Claimed {
   const timers: ClaimedTimer[] = [];
   let databaseNowMs = -Infinity;
   for (const row of rows) {
     if (row[0] === null) {
-      databaseNowMs = row[16] ?? databaseNowMs;
+      databaseNowMs = row.at(-1) ?? databaseNowMs;
       continue;
     }
-    const request = {
-      appendId: row[9] ?? true,
-      timeoutMs: row[10],
-      url: row[3],
-      method: row[11] ?? 'POST',
-      headers: row[12],
-      body: row[13],
-    };
-    timers.push({
-      id: timerIdFromDatabase(row[0]),
-      projectId: row[1],
-      owner,
-      claim,
-      nextAtMs: row[2],
-      dueAtMs: row[4] ?? row[2],
-      expiresAtMs: row[5],
-      attempts: row[6] ?? 0,
-      failures: row[7] ?? 0,
-      lostInRow: row[8] ?? 0,
-      request,
-      bodyDeferred: row[14] ?? false,
-      retry: row[15],
-      bytes: claimedBytes(request),
-    });
+    timers.push(claimedTimer(row, fence));
   }
   return { timers, databaseNowMs };
+}
+
+/** One that is not as the API writes it does not spoil the others: it is told apart, without its defect. */
+function claimedTimer(
+  row: TimerRow,
+  { owner, claim }: { readonly owner: number; readonly claim: number },
+): ClaimedTimer {
+  const parts = {
+    nextAtMs: row[2],
+    timeoutMs: row[10],
+    method: row[11] ?? 'POST',
+    headers: row[12],
+    retry: row[15],
+  };
+  const defect = storedDefect(parts);
+  const { timeoutMs, method, headers, retry } = defect === undefined ? parts : withoutDefect;
+  const nextAtMs = row[2] ?? 0;
+  const request = {
+    appendId: row[9] ?? true,
+    timeoutMs,
+    url: row[3],
+    method,
+    headers,
+    body: row[13],
+  };
+  const timer = {
+    id: timerIdFromDatabase(row[0]),
+    projectId: row[1],
+    owner,
+    claim,
+    nextAtMs,
+    dueAtMs: row[4] ?? nextAtMs,
+    expiresAtMs: row[5],
+    attempts: row[6] ?? 0,
+    failures: row[7] ?? 0,
+    lostInRow: row[8] ?? 0,
+    request,
+    bodyDeferred: row[14] ?? false,
+    retry,
+    bytes: claimedBytes(request),
+  };
+  return defect === undefined ? timer : { ...timer, defect };
 }

@@ -6,6 +6,7 @@ import type { RetryPolicy } from '../core/retryPolicy.ts';
 import type { HttpMethod, TimerRequest, TimerStatus, TimerSummary } from '../core/timer.ts';
 import { liveStatuses, type TimerFilter } from '../core/timerFilter.ts';
 import { createdBounds } from './createdBounds.ts';
+import { shownParts } from '../core/storedDefect.ts';
 import type { Database } from './database.ts';
 import { listStatement, type Columns, type Tables, type Walk } from './listStatements.ts';
 
@@ -198,6 +199,8 @@ function statusOf(row: IdentityRow | SummaryRow): StoredStatus {
 
 function summaryOf(projectId: number, row: SummaryRow): StoredSummary {
   const stored = statusOf(row);
+  const parts = { method: row[13], headers: row[14], timeoutMs: row[17], retry: row[18] };
+  const { method, headers, timeoutMs, retry } = shownParts(parts);
   return {
     ...stored,
     timer: {
@@ -207,13 +210,13 @@ function summaryOf(projectId: number, row: SummaryRow): StoredSummary {
       key: row[11],
       request: {
         url: row[12],
-        method: row[13],
-        headers: row[14],
+        method,
+        headers,
         appendId: row[16],
-        timeoutMs: row[17],
+        timeoutMs,
       },
       bodyBytes: row[15],
-      retry: row[18],
+      retry,
       labels: row[19],
       metadata: row[20],
       createdAtMs: row[21],

@@ -7,7 +7,7 @@ import {
 import type { ClaimedTimer } from '../core/timer.ts';
 import { byteaArray, numberArray, textArray } from './arrayLiteral.ts';
 import { createBatcher, type Batcher } from './batcher.ts';
-import type { Database } from './database.ts';
+import { isRetryableRefusal, refusal, type Database } from './database.ts';
 
 /** What is written about a timer that this process owns. `attempt` is null when none was started. */
 export interface Recording {
@@ -16,8 +16,11 @@ export interface Recording {
   readonly attempt: AttemptRecord | null;
 }
 
-/** `stale`: the timer was not ours any more and nothing was written. */
-export type Recorded = 'recorded' | 'stale';
+/**
+ * `stale`: the timer was not ours any more and nothing was written; `refused`: the database does not take it,
+ * though it takes others.
+ */
+export type Recorded = 'recorded' | 'stale' | 'refused';
 
 // One statement moves finished timers to history, moves the others to their retry and keeps the
 // attempts, all under the fence (id, owner, claim). It answers only with what the fence refused.
@@ -138,7 +141,7 @@ export function createOutcomeRecorder(database: Database): Batcher<Recording, Re
     return rows.map(([id]) => id);
   }
 
-  return createBatcher({
+  const batcher = createBatcher<Recording, Recorded>({
     name: 'outcomes',
     flush,
     // What is held already is recorded: the scheduler's bound is the bound.
@@ -146,6 +149,14 @@ export function createOutcomeRecorder(database: Database): Batcher<Recording, Re
     gatherMs,
     onLoss: 'retry',
   });
+  return {
+    ...batcher,
+    add: (recording) =>
+      batcher.add(recording).catch((err: unknown) => {
+        if (refusal(err) === undefined || isRetryableRefusal(err)) throw err;
+        return 'refused';
+      }),
+  };
 }
 
 function responseArrays(attempts: readonly (AttemptRecord | null)[]): string[] {

@@ -10,6 +10,7 @@ import type {
   TimerRequest,
   TimerStatus,
 } from '../core/timer.ts';
+import { shownParts } from '../core/storedDefect.ts';
 import type { Database } from './database.ts';
 
 /** A timer as it stands in the database, and who holds it. */
@@ -130,6 +131,8 @@ export function createTimerReader(database: Database) {
     async read(projectId: number, id: TimerId): Promise<StoredTimer | undefined> {
       const [row] = await database.inProject(projectId).query<ReadRow>(readTimer, [id, projectId]);
       if (row === undefined) return undefined;
+      const parts = { method: row[4], headers: row[16], timeoutMs: row[19], retry: row[20] };
+      const { method, headers, timeoutMs, retry } = shownParts(parts);
       return {
         timer: {
           id: timerIdFromDatabase(row[0]),
@@ -139,13 +142,13 @@ export function createTimerReader(database: Database) {
           status: row[2],
           request: {
             url: row[3],
-            method: row[4],
-            headers: row[16],
+            method,
+            headers,
             body: row[17],
             appendId: row[18],
-            timeoutMs: row[19],
+            timeoutMs,
           },
-          retry: row[20],
+          retry,
           labels: row[21],
           metadata: row[22],
           createdAtMs: row[5],

@@ -6,6 +6,7 @@ export interface Metrics {
   readonly created: Counter;
   readonly attempts: Counter<'result'>;
   readonly lateness: Histogram;
+  readonly unprocessable: Counter<'what'>;
   readonly staleOutcomes: Counter;
   readonly takenOver: Counter;
   readonly leaseLost: Counter;
@@ -64,6 +65,12 @@ export function createMetrics(
     staleOutcomes: new Counter({
       name: 'belfry_stale_outcomes_total',
       help: 'Outcomes refused because the timer had been taken over.',
+      registers,
+    }),
+    unprocessable: new Counter({
+      name: 'belfry_unprocessable_total',
+      help: 'Attempts that came to nothing because of what is stored of the timer (attempt), and outcomes that could not be recorded (outcome).',
+      labelNames: ['what'],
       registers,
     }),
     takenOver: new Counter({

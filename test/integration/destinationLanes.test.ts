@@ -14,7 +14,7 @@ async function seedOverdue(db: TestDatabase, url: string, count: number): Promis
   await sql(
     db.database,
     `INSERT INTO belfry.timers (id, project_id, next_at, due_at, created_at, url, retry)
-     SELECT nextval('belfry.timer_id'), 1, at, at, at, $1, '{"attemptsMax": 1}'::jsonb
+     SELECT nextval('belfry.timer_id'), 1, at, at, at, $1, '{"attemptsMax": 1, "baseMs": 1, "factor": 1, "capMs": 1, "jitter": 0, "ageMaxMs": null}'::jsonb
      FROM (SELECT date_trunc('milliseconds', now() - (1000 + n % 2000) * interval '1 ms') AS at
        FROM generate_series(1, $2::integer) AS n) AS due`,
     [url, count],

@@ -215,7 +215,7 @@ test('every documented status of every route is given by the real service, and n
   await call('POST', '/timers/batch', {});
   await call('POST', '/timers/batch', [large]);
 
-  for (const path of [timer, `${timer}/attempts`]) {
+  for (const path of [timer, `${timer}/attempts`, `${timer}/why`]) {
     await call('GET', path);
     await call('GET', path.replace(/\d+/, '999999'));
     await raw(`GET ${path.replace(/\d+/, '%zz')} HTTP/1.1\r\nhost: b\r\nconnection: close\r\n\r\n`);
@@ -226,7 +226,7 @@ test('every documented status of every route is given by the real service, and n
   await eventually('it has fired', async () => {
     return (await call('GET', firedPath)).body['status'] === 'succeeded';
   });
-  await call('GET', `${firedPath}/attempts`);
+  for (const more of ['attempts', 'why']) await call('GET', `${firedPath}/${more}`);
   await call('DELETE', firedPath);
   await call('DELETE', '/timers/999999');
   for (const path of [timer, firedPath, '/timers/999999']) {
@@ -375,8 +375,7 @@ test('every documented status of every route is given by the real service, and n
       name,
     ]);
     await call('POST', '/timers', { url, hours: 1 });
-    await call('GET', timer);
-    await call('GET', `${timer}/attempts`);
+    for (const more of ['', '/attempts', '/why']) await call('GET', `${timer}${more}`);
     await call('DELETE', timer);
     await call('PATCH', timer, { metadata: 1 });
     await call('POST', `${timer}/fire`);

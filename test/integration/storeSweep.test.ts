@@ -3,6 +3,7 @@ import { test } from 'node:test';
 import { createClaimer } from '../../src/scheduler/claimer.ts';
 import { createDatabaseClock } from '../../src/scheduler/databaseClock.ts';
 import { createClaimStore, sweep } from '../../src/store/claim.ts';
+import { createFairClaimStore } from '../../src/store/fairClaim.ts';
 import type { Database } from '../../src/store/database.ts';
 import { createProcessStore } from '../../src/store/processes.ts';
 import { createTestDatabase, openDatabase, sql } from '../support/database.ts';
@@ -202,24 +203,30 @@ test('a process that registered after the snapshot of a sweep is not robbed by i
 test('timers of a process that died behind a long pass are taken by the next one', async () => {
   await using db = await createTestDatabase();
   const { database } = db;
-  await insertMany(database, { count: 10, dueInMs: 'n - 3600000' });
+  await insertMany(database, { count: 15, dueInMs: 'n - 3600000' });
   const dying = await registerOwner(database);
   only(await dying.claimAhead({ rowsMax: 1 }));
   const owner = await registerOwner(database);
   let nowMs = 0;
   const clock = { monotonicMs: () => nowMs, wallMs: () => nowMs };
   const claimer = createClaimer({
-    store: { ...createClaimStore(database), ...createProcessStore(database) },
+    store: {
+      ...createClaimStore(database),
+      ...createFairClaimStore(database),
+      ...createProcessStore(database),
+    },
     clock,
     databaseClock: createDatabaseClock(clock),
     lookAheadMs: 1_000,
     catchUpRate: undefined,
+    room: { of: () => 5, ofBacklog: () => 5, holders: () => [], isShort: () => false },
   });
   // The pass begins, and is beyond the first timer when that one's owner dies.
   assert.equal((await claimer.sweepStep(owner.id, 5)).length, 5);
+  assert.equal((await claimer.sweepStep(owner.id, 5)).length, 5);
+  assert.equal((await claimer.sweepStep(owner.id, 5)).length, 0, 'of other projects');
   nowMs += 12 * 60_000;
   await dying.die(11 * 60_000);
-  assert.equal((await claimer.sweepStep(owner.id, 5)).length, 4, 'the pass ends');
   for (let pass = 0; pass < 3; pass++) {
     nowMs += 24 * 60 * 60_000;
     await claimer.sweepStep(owner.id, 5);

@@ -1,147 +1,238 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { createDestinations } from '../../src/delivery/destinations.ts';
+import { createDestinations, type Place } from '../../src/delivery/destinations.ts';
 
 const origins = ['http://a', 'http://b', 'http://c', 'http://d', 'http://e'];
+const to = (name: string, projectId = 1) => ({ projectId, origin: `http://${name}` });
 
-test('bounds are never exceeded, no slot is idle while work waits, and each destination keeps order', () => {
+test('bounds are never exceeded, no slot is idle while work may start, and each project keeps its order', () => {
   const steps = fc.array(
     fc.oneof(
-      fc.record({ acquire: fc.constantFrom(...origins), releasesAtOnce: fc.boolean() }),
+      fc.record({
+        origin: fc.constantFrom(...origins),
+        projectId: fc.constantFrom(1, 1, 2, 3),
+        releasesAtOnce: fc.boolean(),
+      }),
       fc.record({ release: fc.nat({ max: 1_000 }) }),
+      fc.record({ leave: fc.nat({ max: 1_000 }) }),
     ),
     { size: 'max', maxLength: 120 },
   );
-  const bounds = fc.integer({ min: 1, max: 6 });
   fc.assert(
-    fc.property(steps, bounds, bounds, (operations, perDestination, total) => {
-      const destinations = createDestinations({ perDestination, total });
-      const running: string[] = [];
-      const waiting = new Map<string, number[]>(origins.map((origin) => [origin, []]));
-      let asked = 0;
-      const count = (origin: string) => running.filter((other) => other === origin).length;
+    fc.property(
+      steps,
+      fc.integer({ min: 1, max: 6 }),
+      fc.integer({ min: 1, max: 24 }),
+      (operations, perDestination, total) => {
+        const destinations = createDestinations({ perDestination, total });
+        const running: { place: Place; origin: string; projectId: number }[] = [];
+        const waiting = new Map<string, { number: number; place?: Place }[]>();
+        let asked = 0;
+        const count = (is: Partial<{ origin: string; projectId: number }>) =>
+          running.filter((one) =>
+            Object.entries(is).every(([key, value]) => one[key as 'origin'] === value),
+          ).length;
 
-      for (const operation of operations) {
-        if ('acquire' in operation) {
-          const { acquire: origin, releasesAtOnce } = operation;
-          const number = asked++;
-          waiting.get(origin)?.push(number);
-          destinations.acquire(origin, () => {
-            assert.equal(waiting.get(origin)?.shift(), number, 'first in, first out');
-            running.push(origin);
-            assert.ok(running.length <= total && count(origin) <= perDestination);
-            if (!releasesAtOnce) return;
-            running.splice(running.lastIndexOf(origin), 1);
-            destinations.release(origin);
-          });
-        } else {
-          const origin = running[operation.release % running.length];
-          if (origin === undefined) continue;
-          running.splice(running.indexOf(origin), 1);
-          destinations.release(origin);
+        for (const operation of operations) {
+          if ('origin' in operation) {
+            const { origin, projectId, releasesAtOnce } = operation;
+            const key = `${projectId} ${origin}`;
+            const one: { number: number; place?: Place } = { number: asked++ };
+            const queue = waiting.get(key) ?? [];
+            waiting.set(key, [...queue, one]);
+            one.place = destinations.acquire({ projectId, origin }, (place) => {
+              const [first, ...rest] = waiting.get(key) ?? [];
+              assert.equal(first?.number, one.number, 'first in, first out');
+              waiting.set(key, rest);
+              running.push({ place, origin, projectId });
+              assert.ok(running.length <= total && count({ origin }) <= perDestination);
+              if (!releasesAtOnce) return;
+              running.splice(
+                running.findIndex((other) => other.place === place),
+                1,
+              );
+              destinations.release(place);
+            });
+          } else if ('release' in operation) {
+            const [one] = running.splice(operation.release % Math.max(1, running.length), 1);
+            if (one !== undefined) destinations.release(one.place);
+          } else {
+            const all = [...waiting].flatMap(([key, queue]) => queue.map((one) => ({ key, one })));
+            const leaving = all[operation.leave % all.length];
+            if (leaving?.one.place === undefined) continue;
+            waiting.set(
+              leaving.key,
+              (waiting.get(leaving.key) ?? []).filter((one) => one !== leaving.one),
+            );
+            destinations.leave(leaving.one.place);
+          }
+          assert.equal(destinations.active(), running.length);
+          const free = total - running.length;
+          for (const [key, queue] of waiting) {
+            const [projectId, origin = ''] = key.split(' ');
+            const mayStart =
+              queue.length > 0 &&
+              free > 0 &&
+              count({ origin }) < perDestination &&
+              count({ projectId: Number(projectId) }) < 9 * free;
+            if (!mayStart) continue;
+            // Somebody of a project that has its share may stand before it until the next slot is given back.
+            const others = [...waiting].filter(
+              ([other, { length }]) => other.endsWith(origin) && length > 0,
+            );
+            assert.ok(others.length > 1, `${key} waits`);
+          }
         }
-        assert.equal(destinations.active(), running.length);
-        if (running.length === total) continue;
-        for (const [origin, queue] of waiting) {
-          assert.ok(queue.length === 0 || count(origin) === perDestination, `${origin} waits`);
+        // In the end all have had their turn.
+        for (let round = 0; round < 10_000 && running.length > 0; round++) {
+          const one = running.shift();
+          if (one !== undefined) destinations.release(one.place);
         }
-      }
-    }),
-    { numRuns: 500 },
+        assert.ok([...waiting.values()].every(({ length }) => length === 0));
+        assert.equal(destinations.active(), 0);
+      },
+    ),
+    { numRuns: 1_000 },
   );
 });
 
-test('a crowd at some destinations does not keep another one waiting longer than one turn each', () => {
+test('a crowd at some destinations does not keep another project waiting longer than one turn', () => {
   fc.assert(
     fc.property(
       fc.integer({ min: 1, max: 5 }),
       fc.integer({ min: 1, max: 5 }),
-      (perDestination, crowded) => {
-        // Every slot is taken by crowds that have more waiting than they can ever get.
+      fc.boolean(),
+      (perDestination, crowded, isAtTheSame) => {
+        // Crowds that have more waiting than they can ever get.
         const total = perDestination * crowded;
         const destinations = createDestinations({ perDestination, total });
-        const running: string[] = [];
+        const running: Place[] = [];
         for (let index = 0; index < crowded; index++) {
-          const origin = `http://crowd-${index}`;
           for (let job = 0; job < 1_000; job++) {
-            destinations.acquire(origin, () => running.push(origin));
+            destinations.acquire(to(`crowd-${index}`), (place) => running.push(place));
           }
         }
-        assert.equal(running.length, total);
         let started = false;
-        destinations.acquire('http://lone', () => (started = true));
+        destinations.acquire(to(isAtTheSame ? 'crowd-0' : 'lone', 2), () => (started = true));
         let releases = 0;
         while (!started) {
-          const origin = running.shift();
-          assert.ok(
-            origin !== undefined && releases <= crowded,
-            `${releases} slots went elsewhere`,
-          );
+          const place = running.shift();
+          assert.ok(place !== undefined && releases <= crowded, `${releases} slots went elsewhere`);
           releases += 1;
-          destinations.release(origin);
+          destinations.release(place);
         }
       },
     ),
   );
 });
 
+test('one project with slow receivers everywhere leaves slots to the others', () => {
+  const destinations = createDestinations({ perDestination: 10, total: 100 });
+  let started = 0;
+  for (let origin = 0; origin < 1_000; origin++) {
+    for (let job = 0; job < 10; job++)
+      destinations.acquire(to(`slow-${origin}`), () => (started += 1));
+  }
+  assert.equal(started, 90);
+  const places: Place[] = [];
+  for (let job = 0; job < 5; job++)
+    destinations.acquire(to('quick', 2), (place) => places.push(place));
+  assert.equal(places.length, 5);
+  for (const place of places) destinations.release(place);
+  assert.equal(started, 90);
+});
+
+test('slots of one origin go to its projects in turn', () => {
+  const destinations = createDestinations({ perDestination: 2, total: 100 });
+  const started: number[] = [];
+  const running: Place[] = [];
+  for (const projectId of [1, 2, 3]) {
+    for (let job = 0; job < (projectId === 1 ? 1_000 : 4); job++) {
+      destinations.acquire(to('shared', projectId), (place) => {
+        started.push(projectId);
+        running.push(place);
+      });
+    }
+  }
+  while (started.length < 16) {
+    const place = running.shift();
+    assert.ok(place !== undefined);
+    destinations.release(place);
+  }
+  assert.deepEqual(started.filter((projectId) => projectId > 1).length, 8, started.join(' '));
+});
+
 test('tens of thousands that are given back as soon as they start do not overflow the stack', () => {
   const destinations = createDestinations({ perDestination: 1, total: 1 });
-  destinations.acquire('http://a', () => undefined);
+  const first: Place[] = [];
+  destinations.acquire(to('a'), (place) => first.push(place));
   let started = 0;
   for (let job = 0; job < 50_000; job++) {
-    destinations.acquire('http://a', () => {
+    destinations.acquire(to('a'), (place) => {
       started += 1;
-      destinations.release('http://a');
+      destinations.release(place);
     });
   }
-  destinations.release('http://a');
+  for (const place of first) destinations.release(place);
   assert.equal(started, 50_000);
   assert.equal(destinations.active(), 0);
 });
 
 test('a start that throws does not block those behind it', () => {
   const destinations = createDestinations({ perDestination: 1, total: 1 });
+  let taken: Place | undefined;
   assert.throws(() =>
-    destinations.acquire('http://a', () => {
+    destinations.acquire(to('a'), (place) => {
+      taken = place;
       throw new Error('a defect');
     }),
   );
   let started = false;
-  destinations.acquire('http://b', () => (started = true));
-  destinations.release('http://a');
+  destinations.acquire(to('b'), () => (started = true));
+  assert.ok(taken !== undefined);
+  destinations.release(taken);
   assert.equal(started, true);
 });
 
 test('a destination is slow when its crowd would wait for over three seconds, twice in a row', () => {
   const destinations = createDestinations({ perDestination: 2, total: 10 });
-  const release = (origin: string, count: number) => {
-    for (let index = 0; index < count; index++) destinations.release(origin);
+  const running = new Map<string, Place[]>();
+  const crowd = (name: string, count: number, projectId = 1) =>
+    Array.from({ length: count }, () =>
+      destinations.acquire(to(name, projectId), (place) => {
+        running.set(name, [...(running.get(name) ?? []), place]);
+      }),
+    );
+  const release = (name: string, count: number) => {
+    for (let index = 0; index < count; index++) {
+      const [place, ...rest] = running.get(name) ?? [];
+      assert.ok(place !== undefined);
+      running.set(name, rest);
+      destinations.release(place);
+    }
   };
-  const crowd = (origin: string, count: number) =>
-    Array.from({ length: count }, () => destinations.acquire(origin, () => undefined));
-  const slowPlaces = crowd('http://slow', 102);
-  crowd('http://quick', 200);
-  crowd('http://few', 2 + destinations.crowd);
-  assert.deepEqual(destinations.slow(0), [], 'nothing is known of them');
-  assert.deepEqual(destinations.slow(200), [], 'too soon');
-  release('http://quick', 50);
-  assert.deepEqual(destinations.slow(250), [], 'once is no sign');
-  release('http://slow', 5);
-  release('http://quick', 50);
-  assert.deepEqual(destinations.slow(500), ['http://slow'], '95 behind 20 a second');
-  assert.equal(destinations.places('http://slow'), 0);
-  release('http://quick', 100);
+  const slowAt = (nowMs: number) =>
+    destinations.slow(nowMs).map(({ projectId, origin }) => `${projectId} ${origin}`);
+  const slowPlaces = crowd('slow', 102);
+  crowd('quick', 200);
+  crowd('few', 2 + destinations.crowd);
+  assert.deepEqual(slowAt(0), [], 'nothing is known of them');
+  assert.deepEqual(slowAt(200), [], 'too soon');
+  release('quick', 50);
+  assert.deepEqual(slowAt(250), [], 'once is no sign');
+  release('slow', 5);
+  release('quick', 50);
+  crowd('slow', 3, 2);
+  assert.deepEqual(slowAt(500), ['1 http://slow'], '95 behind 20 a second');
+  assert.equal(destinations.places(to('slow')), 0);
+  release('quick', 90);
   // Those beyond a crowd leave; some of them twice.
-  for (const place of [...slowPlaces.slice(11), ...slowPlaces.slice(90)]) {
-    destinations.leave('http://slow', place);
-  }
-  assert.equal(destinations.places('http://slow'), 0);
-  assert.deepEqual(destinations.slow(750), []);
-  assert.deepEqual(destinations.slow(1_000), []);
-  release('http://slow', 4);
-  assert.equal(destinations.places('http://slow'), 4, 'two of six are under way');
+  for (const place of [...slowPlaces.slice(11), ...slowPlaces.slice(90)]) destinations.leave(place);
+  assert.equal(destinations.places(to('slow')), 0);
+  assert.equal(destinations.places(to('slow', 2)), 3);
+  assert.deepEqual(slowAt(750), []);
+  assert.deepEqual(slowAt(1_000), []);
 });
 
 test('whoever leaves is passed over, the others keep their order, and all slots come back', () => {
@@ -154,29 +245,27 @@ test('whoever leaves is passed over, the others keep their order, and all slots 
       const destinations = createDestinations({ perDestination, total: 3 });
       const started: number[] = [];
       const left = new Set<number>();
-      let active = 0;
+      const running: Place[] = [];
+      const releaseOne = () => {
+        const place = running.shift();
+        if (place !== undefined) destinations.release(place);
+      };
       for (const [number, { leaves, releases }] of operations.entries()) {
-        const place = destinations.acquire('http://a', () => {
+        const place = destinations.acquire(to('a'), (won) => {
           started.push(number);
-          active += 1;
+          running.push(won);
         });
         if (leaves) {
           if (!started.includes(number)) left.add(number);
-          destinations.leave('http://a', place);
+          destinations.leave(place);
         }
-        for (let index = 0; index < releases && active > 0; index++) {
-          active -= 1;
-          destinations.release('http://a');
-        }
+        for (let index = 0; index < releases; index++) releaseOne();
       }
-      while (active > 0) {
-        active -= 1;
-        destinations.release('http://a');
-      }
+      while (running.length > 0) releaseOne();
       const others = [...operations.keys()].filter((number) => !left.has(number));
       assert.deepEqual(started, others);
       assert.equal(destinations.active(), 0);
-      assert.equal(destinations.places('http://a'), perDestination + destinations.crowd);
+      assert.equal(destinations.places(to('a')), perDestination + destinations.crowd);
     }),
     { numRuns: 300 },
   );

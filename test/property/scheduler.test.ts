@@ -13,6 +13,7 @@ const operation = fc.oneof(
     arbitrary: fc.record({
       do: fc.constantFrom('create', 'create and wake'),
       dueInMs: fc.integer({ min: -300, max: 2_500 }),
+      projectId: fc.constantFrom(1, 1, 1, 2, 3, 4, 5, 6, 7),
     }),
   },
   {
@@ -80,7 +81,7 @@ test('in any order of events: never early, never twice, none lost, none after it
             if (step.isLost) reservation.lost();
             else reservation.settle([world.claimedAs(id, reservation)]);
           } else if ('dueInMs' in step) {
-            const id = world.insert(step.dueInMs);
+            const id = world.insert(step.dueInMs, { projectId: step.projectId });
             created.push(id);
             if (step.do === 'create and wake') scheduler.wake(world.rows.get(id)?.dueAtMs ?? NaN);
           } else if ('ms' in step) await time.advance(step.ms, 4);

@@ -58,18 +58,30 @@ export async function insertTimers(
 /** Many plain timers by one statement, `dueInMs` an expression of `n` (1, 2, …). */
 export async function insertMany(
   database: Database,
-  options: { count: number; dueInMs: string; url?: string; expiresInMs?: string },
+  options: {
+    count: number;
+    dueInMs: string;
+    url?: string;
+    expiresInMs?: string;
+    projectId?: number;
+  },
 ): Promise<void> {
-  const { count, dueInMs, url = 'http://127.0.0.1:9/x', expiresInMs = 'NULL' } = options;
+  const {
+    count,
+    dueInMs,
+    url = 'http://127.0.0.1:9/x',
+    expiresInMs = 'NULL',
+    projectId = 1,
+  } = options;
   await sql(
     database,
     `INSERT INTO belfry.timers (id, project_id, next_at, due_at, created_at, expires_at, url)
-     SELECT nextval('belfry.timer_id'), 1, due_at, due_at, base.at,
+     SELECT nextval('belfry.timer_id'), $3, due_at, due_at, base.at,
        base.at + (${expiresInMs})::float8 * interval '1 millisecond', $2
      FROM (SELECT date_trunc('milliseconds', clock_timestamp()) AS at) AS base,
        generate_series(1, $1::integer) AS n,
        LATERAL (SELECT base.at + (${dueInMs})::float8 * interval '1 millisecond' AS due_at) AS d`,
-    [count, url],
+    [count, url, projectId],
   );
 }
 

@@ -5,11 +5,16 @@ import { createClaimer, type ClaimStore } from '../../src/scheduler/claimer.ts';
 import { createDatabaseClock } from '../../src/scheduler/databaseClock.ts';
 import { claimedTimer } from './fakes/timers.ts';
 
-type Asked = Parameters<ClaimStore['sweep']>[0] | Parameters<ClaimStore['claimAhead']>[0];
+type Asked =
+  | Parameters<ClaimStore['sweep']>[0]
+  | Parameters<ClaimStore['claimAhead']>[0]
+  | Parameters<ClaimStore['sweepFairly']>[0]
+  | Parameters<ClaimStore['claimAheadFairly']>[0];
 
 /** A store that answers what it is told to, and remembers what it was asked. */
 function setUp(options: { catchUpRate?: number } = {}) {
   let monotonicMs = 0;
+  let backlogRoom = 1_000;
   const clock = { monotonicMs: () => monotonicMs, wallMs: () => 0 };
   const databaseClock = createDatabaseClock(clock);
   const databaseNowMs = () => monotonicMs + 1_000_000;
@@ -25,11 +30,13 @@ function setUp(options: { catchUpRate?: number } = {}) {
     during = undefined;
     const timers = answers.shift() ?? [];
     if (timers instanceof Error) return Promise.reject(timers);
-    return Promise.resolve({ timers, databaseNowMs: databaseNowMs() });
+    return Promise.resolve({ timers, databaseNowMs: databaseNowMs(), walkedTo: null });
   }
   const store: ClaimStore = {
     claimAhead: (ask) => answer('claimAhead', ask),
     sweep: (ask) => answer('sweep', ask),
+    claimAheadFairly: (ask) => answer('claimAheadFairly', ask),
+    sweepFairly: (ask) => answer('sweepFairly', ask),
     pull: () => Promise.resolve({ timers: [], databaseNowMs: databaseNowMs() }),
     probe: () => Promise.resolve({ timers: [], databaseNowMs: databaseNowMs() }),
     readClock: () => Promise.resolve(databaseNowMs()),
@@ -42,6 +49,12 @@ function setUp(options: { catchUpRate?: number } = {}) {
     databaseClock,
     lookAheadMs: 1_000,
     catchUpRate: options.catchUpRate,
+    room: {
+      of: () => 1_000,
+      ofBacklog: () => backlogRoom,
+      holders: () => [],
+      isShort: () => false,
+    },
   });
   return {
     claimer,
@@ -50,6 +63,7 @@ function setUp(options: { catchUpRate?: number } = {}) {
     answers,
     databaseClock,
     pass: (ms: number) => (monotonicMs += ms),
+    fillBacklogRoom: () => (backlogRoom = 0),
     /** Runs while the next statement is under way. */
     whileAsked: (run: () => void) => (during = run),
     floors: () => asked.map(({ floor }) => floor),
@@ -119,35 +133,73 @@ test('every statement has a claim token of its own, and its answer tells the tim
   assert.equal(new Set(asked.map(({ claim }) => claim)).size, asked.length);
 });
 
-test('the sweep goes on from where it was while it finds full steps, then starts over', async () => {
-  const { claimer, answers, floors, calls, pass } = setUp();
+const beginning = { nextAtMs: -Infinity, id: 0 };
+
+test('a sweep that finds more goes on fairly, those that have more behind their last, until all is taken', async () => {
+  const { claimer, answers, asked, calls, pass } = setUp();
   answers.push([timer(1, 10), timer(2, 20)], [timer(3, 20), timer(4, 30)], [timer(5, 40)], []);
-  const beginning = { nextAtMs: -Infinity, id: 0 };
   await claimer.sweepStep(1, 2);
-  assert.equal(claimer.sweepDueInMs(), 0, 'a pass is under way');
+  assert.equal(claimer.hasMore(2), true);
   await claimer.sweepStep(1, 2);
   await claimer.sweepStep(1, 2);
-  assert.deepEqual(floors(), [beginning, { nextAtMs: 20, id: 2 }, { nextAtMs: 30, id: 4 }]);
-  assert.deepEqual(calls, ['declareDead', 'sweep', 'sweep', 'sweep', 'forget']);
+  const [first, walk, rest] = asked.map((ask) => ('known' in ask ? ask : undefined));
+  assert.equal(first, undefined);
+  assert.deepEqual([walk?.walkFrom, walk?.floor, walk?.known], [0, beginning, []]);
+  assert.equal(rest?.walkFrom, 1, 'it was cut short at project 1, and goes on behind it');
+  assert.equal(claimer.hasMore(2), true, 'project 1 is behind');
+  await claimer.sweepStep(1, 2);
+  const behind = asked.at(-1);
+  assert.ok(behind !== undefined && 'known' in behind && behind.walkFrom === null);
+  assert.deepEqual(behind.known, [{ projectId: 1, floor: { nextAtMs: 30, id: 4 }, most: 2 }]);
+  assert.equal(claimer.hasMore(2), false);
+  assert.deepEqual(await claimer.sweepStep(1, 2), [], 'nobody is behind, and no walk is due');
   assert.equal(claimer.sweepDueInMs(), 1_000);
-  assert.deepEqual(await claimer.sweepStep(1, 2), []);
-  assert.equal(calls.length, 5, 'not due yet');
   pass(1_000);
   await claimer.sweepStep(1, 2);
-  assert.deepEqual(floors().at(-1), beginning);
+  assert.equal(calls.at(-1), 'forget', 'the pass is over');
+  assert.equal(claimer.sweepDueInMs(), 1_000);
+  pass(1_000);
+  await claimer.sweepStep(1, 2);
+  assert.deepEqual(calls.slice(-3), ['declareDead', 'sweep', 'forget']);
+});
+
+test('a backlog that has no room is not asked for again at once', async () => {
+  const { claimer, answers, asked, fillBacklogRoom } = setUp();
+  answers.push([timer(1, 10), timer(2, 20)]);
+  await claimer.sweepStep(1, 2);
+  assert.equal(claimer.hasMore(2), true);
+  fillBacklogRoom();
+  assert.equal(claimer.hasMore(2), false);
+  assert.ok(claimer.sweepDueInMs() > 0);
+  assert.deepEqual(await claimer.sweepStep(1, 2), []);
+  assert.equal(asked.length, 1);
 });
 
 test('a sweep that fails goes on from where it was, and is not taken for the end of a pass', async () => {
   const { claimer, answers, floors, calls } = setUp();
-  answers.push([timer(1, 10), timer(2, 20)], new Error('lost'), []);
-  await claimer.sweepStep(1, 2);
+  answers.push(new Error('lost'), []);
   await assert.rejects(claimer.sweepStep(1, 2));
+  assert.equal(calls.includes('forget'), false);
   await claimer.sweepStep(1, 2);
-  assert.deepEqual(floors().slice(1), [
-    { nextAtMs: 20, id: 2 },
-    { nextAtMs: 20, id: 2 },
-  ]);
+  assert.deepEqual(floors(), [beginning, beginning]);
   assert.equal(calls.filter((call) => call === 'forget').length, 1);
+});
+
+test('a poll that finds more goes on fairly from where it was, and plainly once all is taken', async () => {
+  const { claimer, answers, asked, pass } = setUp();
+  answers.push([timer(1, 1_000_010), timer(2, 1_000_020)], [], []);
+  await claimer.poll(1, 2);
+  assert.equal(claimer.hasMore(2), true);
+  pass(50);
+  await claimer.poll(1, 2);
+  const walk = asked.at(-1);
+  assert.ok(walk !== undefined && 'walkFrom' in walk);
+  assert.deepEqual([walk.walkFrom, walk.floor], [0, { nextAtMs: 1_000_020, id: 2 }]);
+  assert.equal(claimer.hasMore(2), false);
+  await claimer.poll(1, 2);
+  const plain = asked.at(-1);
+  assert.ok(plain !== undefined && !('walkFrom' in plain));
+  assert.deepEqual(plain.floor, { nextAtMs: 1_000_000, id: 0 }, 'when the walk was decided on');
 });
 
 test('claims whose answer was lost are handed to every sweep until a pass that began long after', async () => {

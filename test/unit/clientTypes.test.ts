@@ -10,6 +10,7 @@ import type {
   DestinationPatchBody,
   DestinationWishBody,
 } from '../../src/api/schemas/destination.ts';
+import type { ExplanationBody } from '../../src/api/schemas/explanation.ts';
 import type { LimitsBody, LimitsPatchBody, UsageBody } from '../../src/api/schemas/limits.ts';
 import type { NewTimerBody } from '../../src/api/schemas/newTimer.ts';
 import type { ReadyBody } from '../../src/api/schemas/operations.ts';
@@ -34,6 +35,7 @@ import type {
 } from '../../src/api/schemas/signingKey.ts';
 import type { PatchTimerBody } from '../../src/api/schemas/timerChange.ts';
 import type { AttemptErrorCode, FailureCode } from '../../src/core/attempt.ts';
+import type { BlockerCode } from '../../src/core/blockers.ts';
 import type { errorCatalogue } from '../../src/core/errors.ts';
 import type { Scope } from '../../src/core/principal.ts';
 import type { HttpMethod, TimerStatus } from '../../src/core/timer.ts';
@@ -94,6 +96,12 @@ test('what the client says of answers is what the schemas say', () => {
       Agrees<client.Caller, Static<typeof CallerBody>>,
       Agrees<client.Limits, Static<typeof LimitsBody>>,
       Agrees<client.Breaker, Static<typeof BreakerBody>>,
+      Agrees<
+        Omit<client.Explanation, 'blocker' | 'also'>,
+        Omit<Static<typeof ExplanationBody>, 'blocker' | 'also'>
+      >,
+      Agrees<Omit<client.Blocker, 'code'>, Omit<Static<typeof ExplanationBody>['blocker'], 'code'>>,
+      Same<client.BlockerCode, BlockerCode>,
       Agrees<client.Destination, Static<typeof DestinationBody>>,
       Agrees<client.Usage, Static<typeof UsageBody>>,
       Agrees<client.AuditPage, Static<typeof AuditListBody>>,

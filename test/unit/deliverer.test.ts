@@ -262,3 +262,23 @@ test('a redirect to another origin gives the slot of the first back and takes on
   sent[2]?.free();
   assert.equal(deliverer.active(), 0);
 });
+
+test('a request that cannot be sent is its own outcome, whoever gave the slot back, and frees it again', async () => {
+  const { deliver, deliverer } = setUp({ perDestination: 1 });
+  const { request } = claimedTimer({ id: 2 });
+  const broken = () => {
+    throw new Error('not what it should be');
+  };
+  const outcomes = await Promise.all([
+    deliver(1, { prepare: broken }).outcome,
+    deliver(2, {
+      prepare: () => Promise.resolve().then(() => ({ request, signingKeys: null }) as never),
+    }).outcome,
+    deliver(3, { prepare: broken }).outcome,
+  ]);
+  for (const outcome of outcomes) {
+    assert.ok(outcome.kind === 'attempted');
+    assert.equal(outcome.attempt.errorCode, 'unprocessable');
+  }
+  assert.equal(deliverer.active(), 0);
+});

@@ -16,6 +16,7 @@ export type FailureCode =
   | 'gone'
   | 'expired'
   | 'attempts_lost'
+  | 'unprocessable'
   | (string & Record<never, never>);
 
 /** Why an attempt failed. A newer service may know more. */
@@ -38,6 +39,7 @@ export type AttemptErrorCode =
   | 'request_invalid'
   | 'secret_missing'
   | 'secret_unreadable'
+  | 'unprocessable'
   | 'lost'
   | (string & Record<never, never>);
 
@@ -384,4 +386,55 @@ export interface Destination {
   readonly is_paused: boolean;
   readonly created_at: string;
   readonly changed_at: string;
+}
+
+/** One thing that keeps a timer from firing. Codes that are not known yet may come. */
+export interface Blocker {
+  readonly code: BlockerCode | (string & Record<never, never>);
+  /** The same in one sentence. */
+  readonly message: string;
+  readonly since?: string | null;
+  /** When it ends by itself; null: it does not, or nobody can say. */
+  readonly until: string | null;
+  readonly destination?: string;
+  readonly attempt?: number;
+  readonly error_code?: string | null;
+  /** Timers that leave the same lane before it, 10,000 for that many or more. */
+  readonly ahead?: number;
+  /** Of a rate: attempts a second; of a concurrency: at once. */
+  readonly limit?: number;
+  readonly breaker?: 'failing' | 'slowed' | 'disabled';
+  /** The id of the one that holds it. */
+  readonly held_by?: number;
+}
+
+export type BlockerCode =
+  | 'ended'
+  | 'in_flight'
+  | 'expiring'
+  | 'not_due'
+  | 'retry_wait'
+  | 'project_paused'
+  | 'project_draining'
+  | 'destination_paused'
+  | 'destination_disabled'
+  | 'breaker'
+  | 'rate'
+  | 'concurrency'
+  | 'destination_busy'
+  | 'lease'
+  | 'no_process'
+  | 'claiming';
+
+/** Why a timer has not fired. */
+export interface Explanation {
+  readonly id: number;
+  readonly status: TimerStatus;
+  /** By the clock that decides. */
+  readonly now: string;
+  readonly blocker: Blocker;
+  /** What would keep it next. */
+  readonly also: readonly Blocker[];
+  /** When it is expected to fire; null: never, or nobody can say, or it is under way. */
+  readonly expected_at: string | null;
 }

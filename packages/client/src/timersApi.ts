@@ -9,6 +9,7 @@ import type {
   BatchResult,
   CancelledTimer,
   CreatedTimer,
+  Explanation,
   PreviousTimer,
   Timer,
   TimerPage,
@@ -60,6 +61,8 @@ export interface TimersApi {
   get(id: number, options?: CallOptions): Promise<Timer>;
   /** Its attempts with what was answered to them. */
   attempts(id: number, options?: CallOptions): Promise<readonly AttemptWithResponse[]>;
+  /** What keeps it from firing, and when it is expected to. @throws BelfryApiError `timer_not_found`. */
+  why(id: number, options?: CallOptions): Promise<Explanation>;
   /**
    * Resolves when no attempt starts any more; also when it was cancelled before.
    * @throws BelfryApiError `timer_not_found`; `too_late` when an attempt is under way or it is finished.
@@ -134,6 +137,7 @@ export function createTimersApi(sender: Sender): TimersApi {
       );
       return attempts;
     },
+    why: (id, options) => ask({ method: 'GET', path: `${pathOf(id)}/why` }, options),
     cancel: (id, options) => ask({ method: 'DELETE', path: pathOf(id) }, options),
     list: (filter = {}, options) =>
       createList(filter, (query) =>

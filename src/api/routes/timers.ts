@@ -1,5 +1,6 @@
 import type { FastifyInstance } from 'fastify';
 import { Type } from 'typebox';
+import type { Explanation } from '../../core/blockers.ts';
 import { parseIdempotencyKey } from '../../core/idempotency.ts';
 import type { TimerId } from '../../core/ids.ts';
 import type { AttemptWithResponse, NewTimer, Timer } from '../../core/timer.ts';
@@ -7,6 +8,7 @@ import { parseNewTimer, type CreateTimerFields, type NewTimerRules } from '../ne
 import { described, type Parameters } from '../openapi/operation.ts';
 import { admitSecrets, type KnownSecrets } from '../secretUses.ts';
 import { AttemptsBody } from '../schemas/attempt.ts';
+import { ExplanationBody, explanationBody } from '../schemas/explanation.ts';
 import { NewTimerBody } from '../schemas/newTimer.ts';
 import { CancelledTimerBody, CreatedTimerBody, TimerBody } from '../schemas/timer.ts';
 import { attemptWithResponseBody, createdTimerBody, type CreatedTimer } from '../timerBody.ts';
@@ -25,6 +27,7 @@ export interface TimerService {
   create(timer: NewTimer): Promise<CreatedTimer>;
   read(projectId: number, id: TimerId): Promise<Timer | undefined>;
   attempts(projectId: number, id: TimerId): Promise<readonly AttemptWithResponse[] | undefined>;
+  explain(projectId: number, id: TimerId): Promise<Explanation | undefined>;
   cancel(projectId: number, id: TimerId): Promise<CancelResult>;
   /** What bounds a new timer. */
   readonly rules: NewTimerRules;
@@ -116,6 +119,25 @@ export function timerRoutes(server: FastifyInstance, service: TimerService): voi
       const attempts = await service.attempts(req.principal.projectId, knownId(req.params.id));
       if (attempts === undefined) throw notFound(req.params.id);
       return { attempts: attempts.map(attemptWithResponseBody) };
+    },
+  );
+
+  server.get<{ Params: { id: string } }>(
+    '/timers/:id/why',
+    described({
+      operationId: 'explainTimer',
+      tag: 'timers',
+      scope: 'timers:read',
+      summary: 'Why a timer has not fired, and when it is expected to',
+      path: timerIdPath,
+      answers: { 200: { description: 'What keeps it.', body: ExplanationBody } },
+      problems: ['bad_request', 'timer_not_found', 'store_unavailable', 'commit_unknown'],
+    }),
+    async (req) => {
+      const id = knownId(req.params.id);
+      const explanation = await service.explain(req.principal.projectId, id);
+      if (explanation === undefined) throw notFound(id);
+      return explanationBody(id, explanation);
     },
   );
 

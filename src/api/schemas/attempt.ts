@@ -21,6 +21,7 @@ const errorCodes = [
   'request_invalid',
   'secret_missing',
   'secret_unreadable',
+  'unprocessable',
   'lost',
 ] as const satisfies readonly AttemptErrorCode[];
 
@@ -35,7 +36,7 @@ const attempt = {
   error_code: nullable(
     wordOf(errorCodes, {
       description:
-        'Why it failed; null when it succeeded. secret_missing: it names a secret that the project does not have; secret_unreadable: one that the service has no key for. lost: its process died or lost its lease, whether the call was made is not known.',
+        'Why it failed; null when it succeeded. secret_missing: it names a secret that the project does not have; secret_unreadable: one that the service has no key for. unprocessable: something that is stored of it is not what it should be; the log of the service says what. lost: its process died or lost its lease, whether the call was made is not known.',
     }),
   ),
   lost: Type.Boolean({ description: 'Whether error_code is lost.' }),

@@ -76,6 +76,7 @@ export const failureCodes = [
   'gone',
   'expired',
   'attempts_lost',
+  'unprocessable',
 ] as const satisfies readonly FailureCode[];
 
 /** What a timer and its summary have in common. */
@@ -118,7 +119,7 @@ const stateFields = {
   failure_code: nullable(
     wordOf(failureCodes, {
       description:
-        'Why it failed; null when it did not. attempts_exhausted: no attempt succeeded; too_old: the next one would have come after retry.max_age; gone: the receiver answered 410; declined: it answered with `belfry-retry: no`; status_not_retried: its status is not one of retry.on; expired: it could not start before expires_at; attempts_lost: its process died in three attempts in a row.',
+        'Why it failed; null when it did not. attempts_exhausted: no attempt succeeded; too_old: the next one would have come after retry.max_age; gone: the receiver answered 410; declined: it answered with `belfry-retry: no`; status_not_retried: its status is not one of retry.on; expired: it could not start before expires_at; attempts_lost: its process died in three attempts in a row; unprocessable: nothing could be sent, for a reason that an operator has to mend (error_code of its attempts).',
     }),
   ),
 };

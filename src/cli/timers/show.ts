@@ -1,5 +1,7 @@
 import type {
   Attempt,
+  Blocker,
+  Explanation,
   ListedTimer,
   Timer,
   TimerStatus,
@@ -48,6 +50,32 @@ export function showTimer(timer: Timer, terminal: Terminal): void {
   }
   terminal.line(table(rows.map(([name, value]) => [terminal.paint('dim', name), value])));
   if (timer.attempts.length > 0) terminal.line(`\n${attemptTable(timer.attempts, terminal.paint)}`);
+}
+
+/** What keeps a timer, one sentence a line, and when it is expected to fire. */
+export function showExplanation(explanation: Explanation, terminal: Terminal): void {
+  if (terminal.isJson) {
+    terminal.json(explanation);
+    return;
+  }
+  const nowMs = Date.parse(explanation.now);
+  const { blocker, also, expected_at: expectedAt } = explanation;
+  const rows: [string, string][] = [blocker, ...also].map((each) => [
+    each.code,
+    visible(each.message) + detailsOf(each, nowMs),
+  ]);
+  if (expectedAt !== null) rows.push(['expected', shownInstant(expectedAt, nowMs)]);
+  terminal.line(table(rows.map(([name, value]) => [terminal.paint('dim', name), value])));
+}
+
+function detailsOf({ since, until, ahead, held_by: heldBy }: Blocker, nowMs: number): string {
+  const details = [
+    typeof since === 'string' ? `since ${shownInstant(since, nowMs)}` : '',
+    until === null ? '' : `until ${shownInstant(until, nowMs)}`,
+    ahead === undefined ? '' : `${ahead} before it`,
+    heldBy === undefined ? '' : `process ${heldBy}`,
+  ].filter((detail) => detail !== '');
+  return details.length === 0 ? '' : ` (${details.join(', ')})`;
 }
 
 export function attemptTable(attempts: readonly Attempt[], paint: Paint): string {

@@ -5,7 +5,7 @@ import { visibleLines } from '../visible.ts';
 import { shownInstant, whenOf, whenOptions } from '../when.ts';
 import { filterOf, filterOptions, idOf } from './filter.ts';
 import { newTimerOf, newTimerOptions } from './newTimer.ts';
-import { attemptTable, listRow, showTimer } from './show.ts';
+import { attemptTable, listRow, showExplanation, showTimer } from './show.ts';
 
 const one = { operands: '<id>', operandsMin: 1, operandsMax: 1 } as const;
 const shared = [jsonOption, ...serviceOptions];
@@ -83,6 +83,18 @@ export const attempts: Command = {
         terminal.line(`\nanswer to attempt ${number}:\n${visibleLines(body)}`);
       }
     }
+    return 0;
+  },
+};
+
+export const why: Command = {
+  path: ['timers', 'why'],
+  ...one,
+  about: 'Says why a timer has not fired, and when it is expected to.',
+  options: shared,
+  examples: ['belfry timers why 17'],
+  async run({ operands: [id] }, terminal) {
+    showExplanation(await terminal.client.timers.why(idOf(id)), terminal);
     return 0;
   },
 };

@@ -14,6 +14,7 @@ import { claimedTimer } from './timers.ts';
 
 interface Row {
   readonly id: number;
+  readonly projectId: number;
   dueAtMs: number;
   owner: number | null;
   claim: number | null;
@@ -24,6 +25,10 @@ interface Row {
 }
 
 type ClaimOptions = Parameters<SchedulerStore['claimAhead']>[0];
+type FairClaimOptions = Parameters<SchedulerStore['claimAheadFairly']>[0];
+
+/** Projects that one statement walks through here: few, so that tests come by several. */
+const walkMax = 3;
 
 /** What was sent, as the receiver would count it. */
 export interface Firing {
@@ -71,23 +76,64 @@ export function schedulerWorld(
     may: (row: Row) => boolean,
   ) {
     if (storeError !== undefined) return Promise.reject(storeError);
-    const taken = [...rows.values()]
+    const taken = dueRows({ floor, lookAheadMs, may }).slice(0, rowsMax);
+    for (const row of taken) Object.assign(row, { owner, claim });
+    return Promise.resolve({ timers: taken.map(asClaimed), databaseNowMs: sampled() });
+  }
+
+  function takeFairly(
+    { known, walkFrom, most, floor, lookAheadMs, rowsMax, owner, claim }: FairClaimOptions,
+    may: (row: Row) => boolean,
+  ) {
+    if (storeError !== undefined) return Promise.reject(storeError);
+    const projects = new Set(
+      [...rows.values()]
+        .map(({ projectId }) => projectId)
+        .filter((id) => walkFrom !== null && id > walkFrom)
+        .toSorted((a, b) => a - b)
+        .slice(0, walkMax),
+    );
+    const shares =
+      walkFrom === null
+        ? known
+        : [...projects].map(
+            (projectId) =>
+              known.find((share) => share.projectId === projectId) ?? { projectId, floor, most },
+          );
+    const taken: Row[] = [];
+    for (const share of shares) {
+      const isOfProject = (row: Row) => may(row) && row.projectId === share.projectId;
+      const due = dueRows({ floor: share.floor, lookAheadMs, may: isOfProject });
+      taken.push(...due.slice(0, Math.min(share.most, rowsMax - taken.length)));
+    }
+    for (const row of taken) Object.assign(row, { owner, claim });
+    return Promise.resolve({
+      timers: taken.map(asClaimed),
+      databaseNowMs: sampled(),
+      walkedTo: projects.size === walkMax ? Math.max(...projects) : null,
+    });
+  }
+
+  function dueRows({
+    floor,
+    lookAheadMs,
+    may,
+  }: Pick<ClaimOptions, 'floor' | 'lookAheadMs'> & { may: (row: Row) => boolean }): Row[] {
+    return [...rows.values()]
       .filter(
         (row) =>
           may(row) &&
           row.dueAtMs <= databaseNowMs() + lookAheadMs &&
           (row.dueAtMs > floor.nextAtMs || (row.dueAtMs === floor.nextAtMs && row.id > floor.id)),
       )
-      .sort((a, b) => a.dueAtMs - b.dueAtMs || a.id - b.id)
-      .slice(0, rowsMax);
-    for (const row of taken) Object.assign(row, { owner, claim });
-    return Promise.resolve({ timers: taken.map(asClaimed), databaseNowMs: sampled() });
+      .toSorted((a, b) => a.dueAtMs - b.dueAtMs || a.id - b.id);
   }
 
   function asClaimed(row: Row): ClaimedTimer {
-    const { id, attempts, failures, lostInRow, bodyDeferred } = row;
+    const { id, projectId, attempts, failures, lostInRow, bodyDeferred } = row;
     return claimedTimer({
       id,
+      projectId,
       owner: row.owner ?? -1,
       claim: row.claim ?? -1,
       nextAtMs: row.dueAtMs,
@@ -103,16 +149,16 @@ export function schedulerWorld(
     return row !== undefined && row.owner === timer.owner && row.claim === timer.claim;
   };
 
+  const maySweep = (ask: { owner: number; lostClaims: readonly number[] }) => (row: Row) =>
+    row.owner === null ||
+    deadOwners.has(row.owner) ||
+    (row.owner === ask.owner && ask.lostClaims.includes(row.claim ?? -1));
+
   const store: SchedulerStore = {
     claimAhead: (ask) => take(ask, (row) => row.owner === null),
-    sweep: (ask) =>
-      take(
-        ask,
-        (row) =>
-          row.owner === null ||
-          deadOwners.has(row.owner) ||
-          (row.owner === ask.owner && ask.lostClaims.includes(row.claim ?? -1)),
-      ),
+    sweep: (ask) => take(ask, maySweep(ask)),
+    claimAheadFairly: (ask) => takeFairly(ask, (row) => row.owner === null),
+    sweepFairly: (ask) => takeFairly(ask, maySweep(ask)),
     // Nobody waits in lanes here.
     pull: () => Promise.resolve({ timers: [], databaseNowMs: -Infinity }),
     probe: () => Promise.resolve({ timers: [], databaseNowMs: -Infinity }),
@@ -268,6 +314,7 @@ export function schedulerWorld(
       const id = nextId++;
       rows.set(id, {
         id,
+        projectId: 1,
         dueAtMs: Math.ceil(databaseNowMs()) + dueInMs,
         owner: null,
         claim: null,
