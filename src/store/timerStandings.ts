@@ -28,9 +28,9 @@ UNION ALL
 SELECT url FROM belfry.history WHERE id = $1::bigint AND project_id = $2::bigint`,
 };
 
-// Look-ups by timers_pkey, history_project_id, attempts_timer_id, processes_pkey, lanes_cause and
+// Look-ups by timers_pkey or timers_project_id, history_project_id, attempts_timer_id, processes_pkey, lanes_cause and
 // destinations_pattern; those before it in its lane by timers_parked, so many at the most.
-const readStanding = {
+export const readStanding = {
   name: 'read_timer_standing',
   text: `
 WITH found AS MATERIALIZED (
