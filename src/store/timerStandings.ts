@@ -108,13 +108,14 @@ export function createStandingReader(database: Database) {
       const project = database.inProject(projectId);
       const [first] = await project.query<[string]>(readUrl, [id, projectId]);
       let url = first?.[0];
-      // It may be edited to lead elsewhere meanwhile.
-      for (let tries = 0; url !== undefined && tries < triesMax; tries++) {
+      for (let tries = 1; url !== undefined; tries++) {
         const origin = originOf(url);
         const patterns = origin === '' ? [] : patternsOf(origin);
         const values = [id, projectId, origin, textArray(patterns)];
         const [row] = await project.query<StandingRow>(readStanding, values);
-        if (row === undefined || row[0] === url) return row && standingOf(row, origin, patterns);
+        if (row === undefined) return undefined;
+        // It may have been edited to lead elsewhere meanwhile; somebody who does so without end is told of the last.
+        if (row[0] === url || tries === triesMax) return standingOf(row, origin, patterns);
         [url] = row;
       }
       return undefined;
