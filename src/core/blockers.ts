@@ -84,8 +84,8 @@ export interface TimerStanding {
     readonly ratePerSecond: number | null;
     readonly concurrencyMax: number | null;
   } | null;
-  /** Whether it waits in a lane, and behind how many. */
-  readonly isParked: boolean;
+  /** Of what the lane is in which it waits, and behind how many. */
+  readonly parkedIn: 'project' | 'destination' | null;
   readonly ahead: number;
   /** Whether any process lives that fires timers. */
   readonly isServed: boolean;
@@ -194,9 +194,11 @@ function waiting({ attempts, lastErrorCode }: TimerStanding, nextAtMs: number): 
 
 /** What would keep any timer of its project and destination. */
 function lasting(standing: TimerStanding): Blocker[] {
-  const { projectLane, settings, origin, isParked } = standing;
+  const { projectLane, settings, origin, parkedIn } = standing;
   const found: Blocker[] = [];
-  if (projectLane !== null) found.push(projectBlocker(standing, projectLane));
+  // One that drains keeps what is parked in it, and no other.
+  if (projectLane?.state === 'closed' || (projectLane !== null && parkedIn === 'project'))
+    found.push(projectBlocker(standing, projectLane));
   if (settings?.isPaused === true) {
     found.push({
       code: 'destination_paused',
@@ -208,12 +210,12 @@ function lasting(standing: TimerStanding): Blocker[] {
   const closed = closedBlocker(standing);
   if (closed !== undefined) found.push(closed);
   // Rates and limits keep only what waits for them.
-  if (found.length === 0 && isParked) found.push(limitBlocker(standing));
+  if (found.length === 0 && parkedIn === 'destination') found.push(limitBlocker(standing));
   return found;
 }
 
 function projectBlocker(
-  { nowMs, isParked, ahead }: TimerStanding,
+  { nowMs, ahead }: TimerStanding,
   { state, sinceMs }: NonNullable<TimerStanding['projectLane']>,
 ): Blocker {
   if (state === 'closed') {
@@ -224,7 +226,7 @@ function projectBlocker(
       untilMs: null,
     };
   }
-  const behind = isParked ? ahead : 0;
+  const behind = ahead;
   return {
     code: 'project_draining',
     message: `The project was resumed: what has gathered is let go, ${drainedPerSecond} a second at the most.`,
@@ -235,10 +237,10 @@ function projectBlocker(
 }
 
 function closedBlocker(standing: TimerStanding): Blocker | undefined {
-  const { destinationLane: lane, origin, isParked, ahead } = standing;
+  const { destinationLane: lane, origin, parkedIn, ahead } = standing;
   if (lane?.isClosed !== true) return undefined;
   const { reason, failingSinceMs: sinceMs, nextProbeAtMs } = lane;
-  const shared = { sinceMs, destination: origin, ...(isParked ? { ahead } : {}) };
+  const shared = { sinceMs, destination: origin, ...(parkedIn === 'destination' ? { ahead } : {}) };
   if (reason === 'disabled' || nextProbeAtMs === null) {
     return {
       ...shared,

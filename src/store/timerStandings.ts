@@ -48,7 +48,7 @@ SELECT f.url, f.status, ${instantOf('f.next_at')}, ${instantOf('f.finished_at')}
   dl.id IS NOT NULL, ${instantOf('dl.changed_at')}, dl.closed_until > statement_timestamp(),
   dl.closed_reason, ${instantOf('dl.failing_since')},
   CASE WHEN dl.next_release_at < 'infinity' THEN ${instantOf('dl.next_release_at')} END,
-  f.parked_lane IS NOT NULL,
+  (SELECT kind FROM belfry.lanes WHERE id = f.parked_lane),
   CASE WHEN f.parked_lane IS NOT NULL THEN (SELECT count(*)::integer FROM (
     SELECT 1 FROM belfry.timers o WHERE o.parked_lane = f.parked_lane AND o.next_at < f.next_at
     LIMIT ${countMax}) AS before) ELSE 0 END,
@@ -91,7 +91,7 @@ type StandingRow = readonly [
   reason: BreakerReason | null,
   failingSinceMs: number | null,
   nextProbeAtMs: number | null,
-  isParked: boolean,
+  parkedIn: TimerStanding['parkedIn'],
   ahead: number,
   isServed: boolean,
   settings: readonly Settings[] | null,
@@ -152,7 +152,7 @@ function standingOf(row: StandingRow, origin: string, patterns: readonly string[
           }
         : null,
       settings: settingsOf(row[21] ?? [], patterns),
-      isParked: row[18],
+      parkedIn: row[18],
       ahead: row[19],
       isServed: row[20],
     },

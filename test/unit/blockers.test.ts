@@ -22,7 +22,7 @@ function standing(over: Partial<TimerStanding> = {}): TimerStanding {
     projectLane: null,
     destinationLane: null,
     settings: null,
-    isParked: false,
+    parkedIn: null,
     ahead: 0,
     isServed: true,
     ...over,
@@ -54,25 +54,33 @@ test('each standing has its blocker', () => {
     ['not_due', { nextAtMs: nowMs + 1 }],
     ['retry_wait', { nextAtMs: nowMs + 1, attempts: 1, status: 'retrying' }],
     ['project_paused', { projectLane: { state: 'closed', sinceMs: 1 } }],
-    ['project_draining', { projectLane: { state: 'draining', sinceMs: 1 }, isParked: true }],
+    ['project_draining', { projectLane: { state: 'draining', sinceMs: 1 }, parkedIn: 'project' }],
     ['destination_paused', { settings: { ...limits, isPaused: true } }],
     ['breaker', { destinationLane: failing }],
     [
       'destination_disabled',
       { destinationLane: { ...failing, reason: 'disabled', nextProbeAtMs: null } },
     ],
-    ['rate', { destinationLane: lane, isParked: true, settings: { ...limits, ratePerSecond: 2 } }],
+    [
+      'rate',
+      { destinationLane: lane, parkedIn: 'destination', settings: { ...limits, ratePerSecond: 2 } },
+    ],
     [
       'concurrency',
-      { destinationLane: lane, isParked: true, settings: { ...limits, concurrencyMax: 2 } },
+      {
+        destinationLane: lane,
+        parkedIn: 'destination',
+        settings: { ...limits, concurrencyMax: 2 },
+      },
     ],
-    ['destination_busy', { destinationLane: lane, isParked: true }],
+    ['destination_busy', { destinationLane: lane, parkedIn: 'destination' }],
     ['lease', { owner: { id: 7, expiresAtMs: nowMs + 5_000 } }],
     ['lease', { owner: { id: 7, expiresAtMs: nowMs - 5 } }],
     ['lease', { owner: { id: 7, expiresAtMs: null } }],
     ['no_process', { isServed: false }],
     ['no_process', { isServed: false, owner: { id: 7, expiresAtMs: nowMs - 5 } }],
     ['claiming', {}],
+    ['claiming', { projectLane: { state: 'draining', sinceMs: 1 } }],
     ['expiring', { expiresAtMs: nowMs }],
     ['claiming', { destinationLane: lane, settings: { ...limits, ratePerSecond: 2 } }],
   ];
@@ -98,7 +106,7 @@ test('the widest comes first of what keeps a timer that is due', () => {
       projectLane: { state: 'closed', sinceMs: 1 },
       destinationLane: failing,
       settings: { ...limits, isPaused: true, ratePerSecond: 1 },
-      isParked: true,
+      parkedIn: 'destination',
     }),
   );
   assert.equal(blocker.code, 'project_paused');
@@ -123,7 +131,7 @@ test('one that expires before it can start is not expected any more', () => {
 
 test('a rate says when its turn comes, unless too many are before it to count', () => {
   const settings = { ...limits, ratePerSecond: 2 };
-  const shared = { destinationLane: lane, isParked: true, settings };
+  const shared = { destinationLane: lane, parkedIn: 'destination', settings } as const;
   assert.equal(explain(standing({ ...shared, ahead: 9 })).expectedAtMs, nowMs + 5_000);
   assert.equal(explain(standing({ ...shared, ahead: countMax })).expectedAtMs, null);
 });
@@ -161,7 +169,7 @@ test('there is always one blocker, none twice, and nothing is expected in the pa
         concurrencyMax: maybe(fc.integer({ min: 1, max: 100 })),
       }),
     ),
-    isParked: fc.boolean(),
+    parkedIn: fc.constantFrom(null, 'project', 'destination'),
     ahead: fc.nat({ max: countMax }),
     isServed: fc.boolean(),
   });
