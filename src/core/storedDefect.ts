@@ -1,4 +1,4 @@
-import type { RetryPolicy } from './retryPolicy.ts';
+import { statusClasses, type RetryPolicy } from './retryPolicy.ts';
 import type { TimerHeaders } from './secretHeaders.ts';
 import { httpMethods, type TimerRequest } from './timer.ts';
 
@@ -67,6 +67,10 @@ function isPolicy(value: unknown): boolean {
       (number) => typeof number === 'number' && Number.isFinite(number) && number >= 0,
     ) &&
     (ageMaxMs === null || typeof ageMaxMs === 'number') &&
-    (on === undefined || Array.isArray(on))
+    (on === undefined || (Array.isArray(on) && on.every(isStatus)))
   );
+}
+
+function isStatus(value: unknown): boolean {
+  return Number.isInteger(value) || statusClasses.some((name) => name === value);
 }

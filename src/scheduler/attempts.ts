@@ -352,7 +352,8 @@ export function createAttempts(options: {
 
   function observe(timer: ClaimedTimer, attempt: AttemptRecord, verdict: Verdict): void {
     results[verdict.kind].inc();
-    metrics.lateness.observe(attempt.latenessMs / 1_000);
+    // Of what is not sent there is none.
+    if (attempt.errorCode !== 'unprocessable') metrics.lateness.observe(attempt.latenessMs / 1_000);
     log.info(
       {
         timerId: timer.id,

@@ -1,4 +1,5 @@
 import { numberArray } from './arrayLiteral.ts';
+import { instantParameter } from './instantParameter.ts';
 import { timerIdFromDatabase, type TimerId } from '../core/ids.ts';
 import type { ClaimedTimer, HttpMethod, TimerRequest } from '../core/timer.ts';
 import type { RetryPolicy } from '../core/retryPolicy.ts';
@@ -341,13 +342,9 @@ export function claimedBytes(request: TimerRequest): number {
   return 512 + request.url.length + headers + (request.body?.length ?? 0);
 }
 
-export function floorInstant({ nextAtMs }: Floor): string {
-  return nextAtMs === -Infinity ? '-infinity' : new Date(nextAtMs).toISOString();
-}
-
 export function valuesOf(options: ClaimOptions): unknown[] {
   const { floor, lookAheadMs, rowsMax, owner, claim } = options;
-  return [floorInstant(floor), floor.id, lookAheadMs, rowsMax, owner, claim];
+  return [instantParameter(floor.nextAtMs), floor.id, lookAheadMs, rowsMax, owner, claim];
 }
 
 export function claimedFrom(

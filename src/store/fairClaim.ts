@@ -5,7 +5,6 @@ import {
   claimedAnswer,
   claimedFrom,
   dueUntil,
-  floorInstant,
   ownerLives,
   sweptClaimed,
   sweptDue,
@@ -16,6 +15,7 @@ import {
   type Floor,
 } from './claim.ts';
 import type { Database } from './database.ts';
+import { instantParameter } from './instantParameter.ts';
 
 /** How far a project's claims have come, and how many more it may have now. */
 export interface ProjectShare {
@@ -119,7 +119,7 @@ export function createFairClaimStore(database: Database) {
 function sharesOf({ known, most, walkFrom }: FairClaimOptions): unknown[] {
   return [
     numberArray(known.map(({ projectId }) => projectId)),
-    known.map(({ floor }) => floorInstant(floor)),
+    known.map(({ floor }) => instantParameter(floor.nextAtMs)),
     numberArray(known.map(({ floor }) => floor.id)),
     numberArray(known.map((share) => share.most)),
     most,

@@ -8,6 +8,7 @@ import { liveStatuses, type TimerFilter } from '../core/timerFilter.ts';
 import { createdBounds } from './createdBounds.ts';
 import { shownParts } from '../core/storedDefect.ts';
 import type { Database } from './database.ts';
+import { instantParameter } from './instantParameter.ts';
 import { listStatement, type Columns, type Tables, type Walk } from './listStatements.ts';
 
 /** Which timers a walk is about, and how far it has come. */
@@ -169,7 +170,7 @@ function filterValues(filter: TimerFilter): unknown[] {
 }
 
 function textOf(ms: number | null): string | null {
-  return ms === null ? null : new Date(ms).toISOString();
+  return ms === null ? null : instantParameter(ms);
 }
 
 function foundFrom<Row extends IdentityRow | SummaryRow, Entry>(

@@ -26,6 +26,8 @@ test('timers that are not as they were written end after three tries, and spoil 
   const corrupted = [
     `retry = '{"attemptsMax": "many"}'`,
     `retry = '[]'`,
+    `retry = jsonb_build_object('attemptsMax', 3, 'baseMs', 1, 'factor', 1, 'capMs', 1, 'jitter', 0,
+       'ageMaxMs', NULL, 'on', '[{}]'::jsonb)`,
     `headers = '[1, 2]'`,
     `headers = '{"x-a": 5}'`,
     `headers = '{"x-a": {"opened": "no"}}'`,
@@ -56,16 +58,32 @@ test('timers that are not as they were written end after three tries, and spoil 
     return stored.history.length === 1 && stored;
   });
   assert.deepEqual([history[0]?.['status'], history[0]?.['attempts']], ['succeeded', 2]);
-  const listed = await app.get('/timers?status=failed');
-  assert.equal((listed.body['timers'] as unknown[]).length, corrupted.length + 1);
   const nowhere = await finished(app, 53);
   assert.deepEqual(
     [nowhere['failure_code'], codesOf(nowhere)[0]],
     ['attempts_exhausted', 'request_invalid'],
   );
+  const listed = await app.get('/timers?status=failed');
+  assert.equal((listed.body['timers'] as unknown[]).length, corrupted.length + 1);
   assert.equal(receiver.arrivals.length, 60 - corrupted.length - 1, 'each once');
   const failed = await metric(app.url, 'belfry_unprocessable_total');
   assert.equal(failed, 3 * corrupted.length + 1);
+});
+
+test('timers of years that no calendar of JSON has are sent, and hold up nobody', async () => {
+  await using db = await createTestDatabase();
+  await using receiver = await startReceiver();
+  // More than a step of the sweep takes: it goes on behind them.
+  const years = 1_200;
+  await insertMany(db.database, { count: years, dueInMs: '-n', url: `${receiver.url}/old` });
+  const ancient = `make_date(-(1 + id % 4000)::integer, 3, 1)::timestamptz`;
+  await sql(db.database, `UPDATE belfry.timers SET next_at = ${ancient}, due_at = ${ancient}`);
+  await insertMany(db.database, { count: 20, dueInMs: '-n', url: `${receiver.url}/good` });
+  await using app = await startTestApp(db.url);
+  await receiver.arrived(years + 20);
+  const good = receiver.arrivals.filter(({ path }) => path.startsWith('/good'));
+  assert.equal(new Set(good.map(({ path }) => path)).size, 20);
+  assert.equal((await app.get('/timers?due_before=2000-01-01T00:00:00Z')).status, 200);
 });
 
 test('a secret that no key decrypts is tried by the policy, ends the timer by its reason, and goes out once it can be', async () => {
