@@ -2,6 +2,10 @@ import { secondsToMs } from './duration.ts';
 import { invalidField } from './errors.ts';
 
 const dayMs = 86_400_000;
+/** The first millisecond of the year 0, before which RFC 3339 has no instants. */
+const instantMinMs = -62_167_219_200_000;
+/** The last millisecond of the year 9999, behind which it has none. */
+export const instantMaxMs = 253_402_300_799_999;
 const twoDigits = Array.from({ length: 60 }, (_, number) => String(number).padStart(2, '0'));
 
 let lastDay = Number.NaN;
@@ -9,11 +13,12 @@ let lastDate = '';
 
 /**
  * Milliseconds of the Unix epoch as RFC 3339 text in UTC, to the millisecond; as `toISOString`, which
- * works the calendar out anew every time (a tenth of the time here, and every answer holds three).
- * @throws RangeError for what is no instant.
+ * works the calendar out anew every time (a tenth of the time here, and every answer holds three). What
+ * lies outside the years 0 to 9999, which is all that RFC 3339 has, is told as the end of them.
+ * @throws RangeError for what is no number.
  */
 export function instantText(ms: number): string {
-  const whole = Math.trunc(ms);
+  const whole = Math.trunc(Math.min(Math.max(ms, instantMinMs), instantMaxMs));
   const day = Math.floor(whole / dayMs);
   if (day !== lastDay) {
     lastDate = new Date(day * dayMs).toISOString().slice(0, -'00:00:00.000Z'.length);
@@ -26,9 +31,6 @@ export function instantText(ms: number): string {
   const time = `${twoDigits[hour]}:${twoDigits[minute % 60]}:${twoDigits[second % 60]}`;
   return `${lastDate}${time}.${String(inDayMs % 1_000).padStart(3, '0')}Z`;
 }
-
-/** The last millisecond of the year 9999, behind which RFC 3339 has no instants. */
-export const instantMaxMs = 253_402_300_799_999;
 
 const rfc3339 = /^(\d{4}-\d{2}-\d{2})[Tt ](\d{2}:\d{2}:\d{2})(?:\.(\d+))?([Zz]|[+-]\d{2}:\d{2})$/;
 
