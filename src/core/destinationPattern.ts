@@ -6,6 +6,9 @@ const takes =
 const parts = /^(\*\.)?(\[[0-9a-f:.]+\]|[^\u0000-\u0020\u007f/?#@\\:[\]%*]+)(?::(\d{1,5}))?$/i;
 const name = /^[a-z0-9_-]{1,63}(?:\.[a-z0-9_-]{1,63})*$/;
 
+/** The pattern of all destinations. */
+export const everyDestination = '*';
+
 /** Of a pattern as it is given: in a path, say. */
 export const patternLengthMax = 300;
 
@@ -13,17 +16,17 @@ export const patternLengthMax = 300;
  * Reads a pattern of destinations and spells it as targets are spelt: in lower case, international
  * names in ASCII (UTS 46), addresses in their shortest form, without a dot at the end. A port is that
  * of http or https, whichever a target uses: `x:443` is `https://x` as well.
- * @throws BelfryError `validation_failed` that names `pattern`.
+ * @throws BelfryError `validation_failed` that names `field`.
  */
-export function parseDestinationPattern(value: string): string {
-  const pattern = destinationPattern(value);
-  if (pattern === undefined) throw invalidField('pattern', takes);
+export function parseDestinationPattern(field: string, value: unknown): string {
+  const pattern = typeof value === 'string' ? destinationPattern(value) : undefined;
+  if (pattern === undefined) throw invalidField(field, takes);
   return pattern;
 }
 
 /** The same; undefined for what is none. */
 export function destinationPattern(value: string): string | undefined {
-  if (value === '*') return value;
+  if (value === everyDestination) return value;
   const [, below, host, port] =
     (value.length <= patternLengthMax ? parts.exec(value) : undefined) ?? [];
   if (host === undefined || !URL.canParse(`http://${host}`)) return undefined;
@@ -52,8 +55,47 @@ export function patternsOf(origin: string): readonly string[] {
       patterns.push(`*${host.slice(dot)}`);
     }
   }
-  patterns.push('*');
+  patterns.push(everyDestination);
   return patterns;
+}
+
+/** What is said of destinations, by pattern: of an origin holds what its most specific one says. */
+export interface ByPattern<Value> {
+  readonly size: number;
+  /** Undefined: it falls under none. */
+  of(origin: string): Value | undefined;
+  /** The same of the origin of a URL; what is no URL falls under the pattern of all alone. */
+  ofUrl(url: string): Value | undefined;
+}
+
+/** Remembered; beyond, they are found again: 2.3 µs instead of 0.03. */
+const originsMax = 1_000;
+
+/** Takes 0.03 µs for an origin, 1.2 µs for a URL; for either 0.02 where all fall under one. */
+export function indexByPattern<Value>(values: ReadonlyMap<string, Value>): ByPattern<Value> {
+  const byOrigin = new Map<string, Value | undefined>();
+  const ofAll = values.get(everyDestination);
+  const isOne = values.size === 1 && ofAll !== undefined;
+
+  function of(origin: string): Value | undefined {
+    if (isOne) return ofAll;
+    const known = byOrigin.get(origin);
+    if (known !== undefined || byOrigin.has(origin)) return known;
+    const pattern = patternsOf(origin).find((each) => values.has(each));
+    const found = pattern === undefined ? undefined : values.get(pattern);
+    if (byOrigin.size >= originsMax) byOrigin.clear();
+    byOrigin.set(origin, found);
+    return found;
+  }
+
+  return {
+    size: values.size,
+    of,
+    ofUrl(url) {
+      if (isOne || !URL.canParse(url)) return ofAll;
+      return of(new URL(url).origin);
+    },
+  };
 }
 
 function defaultPort(protocol: string): string {

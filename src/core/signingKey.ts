@@ -1,12 +1,16 @@
 import { randomBytes } from 'node:crypto';
+import { everyDestination, parseDestinationPattern } from './destinationPattern.ts';
 import { BelfryError, invalidField } from './errors.ts';
 import type { SecretPlace } from './secretBox.ts';
 import { newSigningSecret, parseSigningSecret, type SignatureScheme } from './webhookSignature.ts';
 
 export const signatureSchemes = ['v1', 'v1a'] as const satisfies readonly SignatureScheme[];
 
-/** Live keys of a project: each adds 48 (`v1`) or 93 (`v1a`) bytes to the header of every attempt. */
+/** Live keys of a pattern of destinations: each adds 48 (`v1`) or 93 (`v1a`) bytes to the header of every attempt. */
 export const signingKeysMax = 5;
+
+/** Patterns of a project that have keys, beside that of all destinations. */
+export const signingKeyDestinationsMax = 200;
 
 export const signingKeyIdPattern = '^[0-9a-f]{16}$';
 
@@ -16,6 +20,8 @@ export const overlapDefaultMs = 86_400_000;
 /** A signing key to be made. */
 export interface NewSigningKey {
   readonly id: string;
+  /** A pattern of destinations: it signs what goes there, unless a more specific pattern has keys. */
+  readonly destination: string;
   readonly scheme: SignatureScheme;
   /** `whsec_` or `whsk_` and base64. */
   readonly secret: string;
@@ -25,13 +31,16 @@ export interface NewSigningKey {
 
 /**
  * The key that a caller wants: their own `secret`, or a new one of `scheme` (default: that of the
- * secret, or `v1`).
+ * secret, or `v1`), for `destination` (default: all).
  * @throws BelfryError `validation_failed` that names the field, and never tells the secret.
  */
 export function parseSigningKeyWish(fields: {
+  readonly destination?: unknown;
   readonly scheme?: unknown;
   readonly secret?: unknown;
 }): NewSigningKey {
+  const { destination: wanted = everyDestination } = fields;
+  const destination = parseDestinationPattern('destination', wanted);
   const scheme =
     fields.scheme === undefined
       ? undefined
@@ -52,7 +61,7 @@ export function parseSigningKeyWish(fields: {
   }
   const id = randomBytes(8).toString('hex');
   const publicText = key.scheme === 'v1a' ? key.publicText : null;
-  return { id, scheme: key.scheme, secret, publicText };
+  return { id, destination, scheme: key.scheme, secret, publicText };
 }
 
 export function isSigningKeyId(text: string): boolean {
@@ -64,11 +73,14 @@ export function signingKeyPlace(projectId: number, id: string): SecretPlace {
   return { purpose: 'signing', projectId, row: [id] };
 }
 
-/** A `quota_exceeded` error. */
-export function tooManySigningKeys(): BelfryError {
-  return new BelfryError(
-    'quota_exceeded',
-    `the project may have at most ${signingKeysMax} signing keys that are not retired: delete one first`,
-    { quota: { quota: 'signing_keys', limit: signingKeysMax, used: signingKeysMax } },
-  );
+/** A `quota_exceeded` error: of the destination of a key that was wanted, `live` have not retired. */
+export function tooManySigningKeys(destination: string, live: number): BelfryError {
+  const isOfKeys = live > 0 || destination === everyDestination;
+  const limit = isOfKeys ? signingKeysMax : signingKeyDestinationsMax;
+  const most = isOfKeys
+    ? `destination ${destination} may have at most ${limit} signing keys that are not retired`
+    : `the project may have signing keys of at most ${limit} destinations`;
+  return new BelfryError('quota_exceeded', `${most}: delete one first`, {
+    quota: { quota: isOfKeys ? 'signing_keys' : 'signing_key_destinations', limit, used: limit },
+  });
 }

@@ -223,7 +223,7 @@ export function createAttempts(options: {
     const { request } = timer;
     if (timer.lostInRow > 0 || timer.bodyDeferred || !isSent(request)) return undefined;
     if (book.settingsOfUrl(timer.projectId, request.url) !== undefined) return undefined;
-    const signingKeys = signing.known(timer.projectId);
+    const signingKeys = signing.known(timer.projectId, request.url);
     return signingKeys && { request, signingKeys };
   }
 
@@ -243,7 +243,7 @@ export function createAttempts(options: {
       settings === undefined && isSent(timer.request)
         ? { request: timer.request, secrets: [] }
         : secrets.resolve(timer, settings),
-      signing.read(timer.projectId),
+      signing.read(timer.projectId, timer.request.url),
     ]);
     if (typeof resolved === 'string') return resolved;
     if (signingKeys === 'secret_unreadable') return signingKeys;

@@ -1,4 +1,5 @@
 import type { MachineClock } from '../core/clock.ts';
+import { indexByPattern, type ByPattern } from '../core/destinationPattern.ts';
 import type { SecretBox } from '../core/secretBox.ts';
 import { signingKeyPlace } from '../core/signingKey.ts';
 import { parseSigningSecret, type SigningKey } from '../core/webhookSignature.ts';
@@ -6,6 +7,8 @@ import { createProjectCache } from './projectCache.ts';
 
 interface KeyRecord {
   readonly id: string;
+  /** A pattern. */
+  readonly destination: string;
   readonly record: string;
 }
 
@@ -17,26 +20,32 @@ export interface SigningKeyStore {
   records(projectIds: readonly number[]): Promise<ReadonlyMap<number, readonly KeyRecord[]>>;
 }
 
-/** What signs the attempts of a project, at most about a second old. */
+/**
+ * What signs the attempts of a project at a URL, at most about a second old: the keys of the most
+ * specific pattern that has any.
+ */
 export interface SigningKeys {
   /** Undefined: they have to be read. */
-  known(projectId: number): readonly SigningKey[] | undefined;
+  known(projectId: number, url: string): readonly SigningKey[] | undefined;
   /**
    * `secret_unreadable`: there are some, and not all of them can be decrypted: what is signed by the
    * others only would not be taken by all receivers. Rejects when the store cannot be asked.
    */
-  read(projectId: number): Promise<readonly SigningKey[] | 'secret_unreadable'>;
+  read(projectId: number, url: string): Promise<Keys>;
   /** Looks which projects have keys: several times a second, so that no attempt of others waits. */
   refresh(): Promise<void>;
 }
 
+type Keys = readonly SigningKey[] | 'secret_unreadable';
+
 interface ProjectKeys {
-  readonly keys: readonly SigningKey[] | 'secret_unreadable';
+  readonly keys: ByPattern<Keys>;
   /** What they were made of. */
   readonly records: readonly KeyRecord[];
 }
 
-const none = { keys: [], records: [] } as const satisfies ProjectKeys;
+const unsigned: readonly SigningKey[] = [];
+const none: ProjectKeys = { keys: indexByPattern(new Map()), records: [] };
 /** As long as a process may go on without the database, by its lease. */
 const noneKeptMs = 4_000;
 /** Up to so many projects with keys a process knows which: the others have none, and ask nothing. */
@@ -81,36 +90,42 @@ export function createSigningKeys(options: {
   function keysOf(projectId: number, records: readonly KeyRecord[]): ProjectKeys {
     const before = cache.last(projectId)?.value;
     if (before !== undefined && areSame(before.records, records)) return before;
-    const keys: SigningKey[] = [];
-    for (const { id, record } of records) {
+    const keys = new Map<string, Keys>();
+    for (const { id, destination, record } of records) {
       const text = box?.open(signingKeyPlace(projectId, id), record);
       const key = text === undefined ? undefined : parseSigningSecret(text);
-      if (key === undefined) return { keys: 'secret_unreadable', records };
-      keys.push(key);
+      const others = keys.get(destination) ?? [];
+      const isReadable = key !== undefined && others !== 'secret_unreadable';
+      keys.set(destination, isReadable ? [...others, key] : 'secret_unreadable');
     }
-    return { keys, records };
+    return { keys: indexByPattern(keys), records };
   }
 
   /** Of what was known last, however the database is. */
-  function hadNone(projectId: number): boolean {
+  function hadNone(projectId: number, url: string): boolean {
     const [among, keys] = [projects.last(everyProject), cache.last(projectId)];
     if (among !== undefined && among.ageMs < noneKeptMs && !among.value.has(projectId)) return true;
-    return keys !== undefined && keys.ageMs < noneKeptMs && keys.value === none;
+    return (
+      keys !== undefined && keys.ageMs < noneKeptMs && keys.value.keys.ofUrl(url) === undefined
+    );
   }
 
   return {
-    known(projectId) {
+    known(projectId, url) {
       const among = projects.known(everyProject);
-      if (among?.has(projectId) === false) return none.keys;
-      const keys = among && cache.known(projectId)?.keys;
+      if (among?.has(projectId) === false) return unsigned;
+      const known = among && cache.known(projectId);
+      if (known === undefined) return undefined;
+      const keys = known.keys.ofUrl(url) ?? unsigned;
       return keys === 'secret_unreadable' ? undefined : keys;
     },
-    async read(projectId) {
+    async read(projectId, url) {
       try {
         const among = await projects.fresh(everyProject);
-        return among.has(projectId) ? (await cache.fresh(projectId)).keys : none.keys;
+        if (!among.has(projectId)) return unsigned;
+        return (await cache.fresh(projectId)).keys.ofUrl(url) ?? unsigned;
       } catch (err) {
-        if (hadNone(projectId)) return none.keys;
+        if (hadNone(projectId, url)) return unsigned;
         throw err;
       }
     },

@@ -17,7 +17,15 @@ const readable: Readonly<Record<string, readonly string[] | null>> = {
   projects: null,
   secrets: null,
   // But for the secret.
-  signing_keys: ['project_id', 'id', 'scheme', 'public_text', 'created_at', 'retires_at'],
+  signing_keys: [
+    'project_id',
+    'id',
+    'destination',
+    'scheme',
+    'public_text',
+    'created_at',
+    'retires_at',
+  ],
   timer_labels: null,
   timers: null,
   // But for the hash.

@@ -1,6 +1,12 @@
 import type { Actor } from '../core/audit.ts';
 import type { SecretBox } from '../core/secretBox.ts';
-import { signingKeyPlace, signingKeysMax, type NewSigningKey } from '../core/signingKey.ts';
+import { everyDestination } from '../core/destinationPattern.ts';
+import {
+  signingKeyDestinationsMax,
+  signingKeyPlace,
+  signingKeysMax,
+  type NewSigningKey,
+} from '../core/signingKey.ts';
 import type { SignatureScheme } from '../core/webhookSignature.ts';
 import { auditOf, auditValues } from './auditLog.ts';
 import { refusal, type Database } from './database.ts';
@@ -8,6 +14,8 @@ import { refusal, type Database } from './database.ts';
 /** A signing key without its secret. Instants in milliseconds of the Unix epoch. */
 export interface StoredSigningKey {
   readonly id: string;
+  /** A pattern of destinations. */
+  readonly destination: string;
   readonly scheme: SignatureScheme;
   /** What receivers verify with, of `v1a`; null of `v1`. */
   readonly publicText: string | null;
@@ -18,23 +26,31 @@ export interface StoredSigningKey {
 
 type KeyRow = readonly [
   id: string,
+  destination: string,
   scheme: SignatureScheme,
   publicText: string | null,
   createdAtMs: number,
   retiresAtMs: number | null,
 ];
 
-const columns = 'k.id, k.scheme, k.public_text, k.created_at, k.retires_at';
+const columns = 'k.id, k.destination, k.scheme, k.public_text, k.created_at, k.retires_at';
 const isLive = '(k.retires_at IS NULL OR k.retires_at > clock_timestamp())';
 const newestFirst = 'k.created_at DESC, k.id';
 
-// Each by signing_keys_pkey or signing_keys_slot: a project has five rows at most.
-const freeSlot = `free AS (
+// Each by signing_keys_pkey or signing_keys_slot: a project has a thousand rows at most.
+const freeSlot = (destination: string) => `free AS (
   SELECT s.slot FROM generate_series(1, ${signingKeysMax}) AS s(slot)
   WHERE NOT EXISTS (
-    SELECT FROM belfry.signing_keys k WHERE k.project_id = $1::bigint AND k.slot = s.slot)
+    SELECT FROM belfry.signing_keys k
+    WHERE k.project_id = $1::bigint AND k.destination = ${destination} AND k.slot = s.slot)
   ORDER BY s.slot LIMIT 1
 )`;
+
+// Two destinations that get their first key at once may both be taken as the last.
+const isDestinationFree = `($6 = '${everyDestination}' OR EXISTS (
+    SELECT FROM belfry.signing_keys k WHERE k.project_id = $1::bigint AND k.destination = $6)
+  OR ${signingKeyDestinationsMax} > (SELECT count(DISTINCT k.destination) FROM belfry.signing_keys k
+    WHERE k.project_id = $1::bigint AND k.destination <> '${everyDestination}'))`;
 
 const forgetRetired = {
   name: 'forget_retired_signing_keys',
@@ -45,25 +61,25 @@ DELETE FROM belfry.signing_keys k WHERE k.project_id = $1::bigint AND NOT ${isLi
 const insertKey = {
   name: 'insert_signing_key',
   text: `
-WITH ${freeSlot}, made AS (
-  INSERT INTO belfry.signing_keys (project_id, id, slot, scheme, box, public_text)
-  SELECT $1::bigint, $2, free.slot, $3, $4, $5 FROM free
+WITH ${freeSlot('$6')}, made AS (
+  INSERT INTO belfry.signing_keys (project_id, id, slot, scheme, box, public_text, destination)
+  SELECT $1::bigint, $2, free.slot, $3, $4, $5, $6 FROM free WHERE ${isDestinationFree}
   RETURNING *
-), ${auditOf('made', 6, { projectId: 'made.project_id', target: 'made.id' })}
+), ${auditOf('made', 7, { projectId: 'made.project_id', target: 'made.id' })}
 SELECT ${columns} FROM made k`,
 };
 
 const rotateKey = {
   name: 'rotate_signing_key',
   text: `
-WITH ${freeSlot}, old AS (
+WITH ${freeSlot('(SELECT o.destination FROM belfry.signing_keys o WHERE o.project_id = $1::bigint AND o.id = $6)')}, old AS (
   UPDATE belfry.signing_keys k
   SET retires_at = least(k.retires_at, clock_timestamp() + $7::float8 * interval '1 millisecond')
   FROM free WHERE k.project_id = $1::bigint AND k.id = $6 AND ${isLive}
-  RETURNING k.project_id, k.id, free.slot
+  RETURNING k.project_id, k.id, k.destination, free.slot
 ), made AS (
-  INSERT INTO belfry.signing_keys (project_id, id, slot, scheme, box, public_text)
-  SELECT old.project_id, $2, old.slot, $3, $4, $5 FROM old
+  INSERT INTO belfry.signing_keys (project_id, id, slot, scheme, box, public_text, destination)
+  SELECT old.project_id, $2, old.slot, $3, $4, $5, old.destination FROM old
   RETURNING *
 ), ${auditOf('old', 8, { projectId: 'old.project_id', target: 'old.id' })}
 SELECT ${columns} FROM made k`,
@@ -90,7 +106,7 @@ WHERE k.project_id = $1::bigint AND ${isLive} ORDER BY ${newestFirst}`,
 const readRecords = {
   name: 'read_signing_keys',
   text: `
-SELECT k.project_id, k.id, k.box FROM belfry.signing_keys k
+SELECT k.project_id, k.id, k.destination, k.box FROM belfry.signing_keys k
 WHERE k.project_id = ANY ($1::bigint[]) AND ${isLive} ORDER BY k.project_id, ${newestFirst}`,
 };
 
@@ -138,19 +154,19 @@ export function createSigningKeyStore(database: Database, box: SecretBox | undef
   return {
     /** Whether keys can be kept. */
     isConfigured: box !== undefined,
-    /** Undefined when the project has as many as it may. @throws Error without a box. */
+    /** Undefined when the destination has as many as it may, or the project. @throws Error without a box. */
     add(
       projectId: number,
       key: NewSigningKey,
       actor: Actor,
     ): Promise<StoredSigningKey | undefined> {
-      const detail = { scheme: key.scheme };
+      const detail = { scheme: key.scheme, destination: key.destination };
       const audit = auditValues(actor, { action: 'signing_key.create', detail });
-      return make(insertKey, [...valuesOf(projectId, key), ...audit]);
+      return make(insertKey, [...valuesOf(projectId, key), key.destination, ...audit]);
     },
     /**
-     * Another in place of `oldId`, which signs along for `overlapMs`. Undefined when there is no such
-     * key, or the project has as many as it may. @throws Error without a box.
+     * Another in place of `oldId`, of the same destination; `oldId` signs along for `overlapMs`.
+     * Undefined when there is no such key, or the destination has as many as it may. @throws Error without a box.
      */
     rotate(
       projectId: number,
@@ -182,8 +198,10 @@ export function createSigningKeyStore(database: Database, box: SecretBox | undef
     },
     /** The records of those that sign, newest first, by project; without projects that have none. */
     async records(projectIds: readonly number[]) {
-      const rows = await database.query<[number, string, string]>(readRecords, [projectIds]);
-      return byProject(rows, ([, id, record]) => ({ id, record }));
+      const rows = await database.query<[number, string, string, string]>(readRecords, [
+        projectIds,
+      ]);
+      return byProject(rows, ([, id, destination, record]) => ({ id, destination, record }));
     },
     /** Those that sign and that anybody may know, by project; without projects that have none. */
     async published(projectIds: readonly number[]) {
@@ -207,6 +225,7 @@ function first(rows: readonly KeyRow[]): StoredSigningKey | undefined {
   return row === undefined ? undefined : keyOf(row);
 }
 
-function keyOf([id, scheme, publicText, createdAtMs, retiresAtMs]: KeyRow): StoredSigningKey {
-  return { id, scheme, publicText, createdAtMs, retiresAtMs };
+function keyOf(row: KeyRow): StoredSigningKey {
+  const [id, destination, scheme, publicText, createdAtMs, retiresAtMs] = row;
+  return { id, destination, scheme, publicText, createdAtMs, retiresAtMs };
 }

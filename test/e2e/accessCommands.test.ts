@@ -115,6 +115,10 @@ void test('signing keys are made, shown once, listed without secrets, rotated an
   assert.match(String(v1?.['secret']), /^whsec_/);
   const [v1a] = await json(['signing-keys', 'create', '--scheme', 'v1a']);
   assert.match(String(v1a?.['public_key']), /^whpk_/);
+  const [ofOne] = await json(['signing-keys', 'create', '--destination', 'API.example.com']);
+  assert.equal(ofOne?.['destination'], 'api.example.com');
+  const nowhere = await run(['signing-keys', 'create', '--destination', 'https://x']);
+  assert.match(nowhere.stderr, /^belfry: validation_failed: destination must be a host/m);
   const own = `whsec_${Buffer.alloc(24, 'own').toString('base64')}`;
   const given = await runWithInput(['signing-keys', 'create', '--own-secret'], `${own}\n`);
   assert.equal(given.code, 0, given.stderr);
@@ -129,7 +133,7 @@ void test('signing keys are made, shown once, listed without secrets, rotated an
   const rotated = await run(['signing-keys', 'rotate', String(v1?.['id']), '--overlap', '1h']);
   assert.equal(rotated.code, 0, rotated.stderr);
   const listed = await json(['signing-keys', 'list']);
-  assert.equal(listed.length, 4);
+  assert.equal(listed.length, 5);
   assert.doesNotMatch(JSON.stringify(listed), /whsec_/);
   assert.equal(listed.filter(({ retires_at }) => retires_at !== null).length, 1);
   for (const { id } of listed) await json(['signing-keys', 'delete', String(id)]);

@@ -1,12 +1,11 @@
 import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
-import { Webhook } from 'standardwebhooks';
-import { verifyWebhook } from '../../packages/client/src/index.ts';
 import { startTestApp, type TestApp } from '../support/app.ts';
 import { createTestDatabase, sql } from '../support/database.ts';
 import { eventually } from '../support/eventually.ts';
-import { assertProblem, request } from '../support/http.ts';
+import { assertProblem } from '../support/http.ts';
 import { startReceiver, type Arrival } from '../support/receiver.ts';
+import { isTaken, signingKeysOf, type Key } from '../support/signingKeys.ts';
 
 const db = await createTestDatabase();
 const receiver = await startReceiver((res, { path }) => {
@@ -23,55 +22,7 @@ after(async () => {
   await db[Symbol.asyncDispose]();
 });
 
-interface Key {
-  readonly id: string;
-  readonly scheme: string;
-  readonly secret: string | null;
-  readonly public_key: string | null;
-  readonly retires_at: string | null;
-}
-
-async function call(method: string, path: string, body?: unknown, to: TestApp = app) {
-  return request(`${to.url}${path}`, {
-    method,
-    ...(body === undefined ? {} : { body: JSON.stringify(body) }),
-  });
-}
-
-async function made(body?: unknown, path = '/signing-keys'): Promise<Key> {
-  const answer = await call('POST', path, body);
-  assert.equal(answer.status, 201, answer.text);
-  return answer.body as unknown as Key;
-}
-
-async function removeAll(): Promise<void> {
-  const { body } = await call('GET', '/signing-keys');
-  for (const { id } of body['signing_keys'] as Key[]) await call('DELETE', `/signing-keys/${id}`);
-}
-
-/** Whether the receiver's own libraries take it, and with what. */
-async function isTaken(secret: string | null, { headers, body }: Arrival): Promise<boolean> {
-  assert.ok(secret !== null);
-  const ours = await verifyWebhook(secret, headers, body).then(
-    () => true,
-    () => false,
-  );
-  if (secret.startsWith('whsec_')) {
-    const flat = Object.fromEntries(Object.entries(headers).map(([k, v]) => [k, String(v)]));
-    let theirs = true;
-    try {
-      new Webhook(secret).verify(body, flat, { jsonParse: false });
-    } catch {
-      theirs = false;
-    }
-    assert.equal(
-      theirs,
-      ours,
-      `both libraries say the same: ${String(headers['webhook-signature'])}`,
-    );
-  }
-  return ours;
-}
+const { call, made, removeAll } = signingKeysOf(app);
 
 /** A timer that is due now, as it arrives; of a path of its own. */
 async function arrival(fields: object = {}, to: TestApp = app): Promise<Arrival> {

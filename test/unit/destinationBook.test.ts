@@ -146,12 +146,14 @@ test('where the database does not answer, what was known holds', async () => {
   assert.equal(book.settingsOf(1, 'https://a.io'), undefined);
 });
 
-test('a URL that is none has no settings; of one, its origin counts', async () => {
+test('of a URL its origin counts; one that is none falls under the pattern of all alone', async () => {
   const store = fakeStore();
   store.put(1, '*');
+  store.put(3, 'a.io');
   const book = createDestinationBook(store);
   await book.refresh();
-  assert.equal(book.settingsOfUrl(1, 'no url'), undefined);
+  assert.equal(book.settingsOfUrl(1, 'no url')?.pattern, '*');
+  assert.equal(book.settingsOfUrl(3, 'no url'), undefined);
   assert.equal(book.settingsOfUrl(1, 'https://a.io/x?y={{secret:z}}')?.pattern, '*');
   assert.equal(book.settingsOfUrl(2, 'https://a.io/x'), undefined);
 });

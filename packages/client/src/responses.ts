@@ -308,6 +308,8 @@ export type SignatureScheme = 'v1' | 'v1a';
 export interface SigningKey {
   /** Not secret. */
   readonly id: string;
+  /** A pattern: what goes there is signed with it, unless a more specific one has keys. */
+  readonly destination: string;
   readonly scheme: SignatureScheme;
   /** `whpk_…` of v1a: what receivers verify with; null of v1. */
   readonly public_key: string | null;

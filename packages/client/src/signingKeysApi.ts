@@ -4,19 +4,24 @@ import type { IssuedSigningKey, PublishedKey, SignatureScheme, SigningKey } from
 import type { Call, CallOptions, Sender } from './sender.ts';
 
 export interface NewSigningKey {
+  /** A pattern of destinations, as in their settings. Default: `*`, all. */
+  readonly destination?: string;
   /** Default: that of `secret`, or v1. */
   readonly scheme?: SignatureScheme;
   /** Your own, `whsec_…` or `whsk_…`. Default: a new random one. */
   readonly secret?: string;
 }
 
-/** Keys that sign the deliveries of the project, at most five at a time: for its admins. */
+/**
+ * Keys that sign the deliveries of the project: those of the most specific pattern of destinations that
+ * has any, at most five of each. For its admins.
+ */
 export interface SigningKeysApi {
   /** Signs within a second. The secret of v1 is in the answer, and nowhere else afterwards. */
   create(key?: NewSigningKey, options?: CallOptions): Promise<IssuedSigningKey>;
   /** Newest first, without their secrets. */
   list(options?: CallOptions): Promise<readonly SigningKey[]>;
-  /** Another in its place; the old one signs along for `overlap` (default: a day). */
+  /** Another in its place, for the same destinations; the old one signs along for `overlap` (default: a day). */
   rotate(
     id: string,
     options?: CallOptions & { readonly overlap?: Span; readonly secret?: string },

@@ -136,7 +136,7 @@ export function destinationRoutes(server: FastifyInstance, service: DestinationS
     }),
     async (req, reply) => {
       const { edit, ...parsed } = parseDestinationFields(req.body, rules);
-      const pattern = parseDestinationPattern(req.params.pattern);
+      const pattern = parseDestinationPattern('pattern', req.params.pattern);
       const ifVersion = ifVersionOf(req);
       return change(req, reply, pattern, {
         ...parsed,

@@ -27,6 +27,8 @@ import { actorOf, optionalBody } from './request.ts';
 /** A signing key as routes show it. Instants in milliseconds of the Unix epoch. */
 export interface ShownSigningKey {
   readonly id: string;
+  /** A pattern of destinations. */
+  readonly destination: string;
   readonly scheme: SignatureScheme;
   readonly publicText: string | null;
   readonly createdAtMs: number;
@@ -37,9 +39,9 @@ export interface ShownSigningKey {
 export interface SigningKeyService {
   /** Whether keys can be kept: otherwise none is made. */
   readonly isConfigured: boolean;
-  /** Undefined when the project has as many as it may. */
+  /** Undefined when the destination has as many as it may, or the project. */
   add(projectId: number, key: NewSigningKey, actor: Actor): Promise<ShownSigningKey | undefined>;
-  /** Undefined when there is no such key, or the project has as many as it may. */
+  /** Undefined when there is no such key, or the destination has as many as it may. */
   rotate(
     projectId: number,
     rotation: { readonly oldId: string; readonly overlapMs: number; readonly key: NewSigningKey },
@@ -70,11 +72,17 @@ interface OfKey {
   readonly Params: { id: string };
 }
 interface Wish {
+  readonly destination?: unknown;
   readonly scheme?: unknown;
   readonly secret?: unknown;
 }
 
 export function signingKeyRoutes(server: FastifyInstance, keys: SigningKeyService): void {
+  async function tooMany(projectId: number, destination: string): Promise<BelfryError> {
+    const live = (await keys.list(projectId)).filter((key) => key.destination === destination);
+    return tooManySigningKeys(destination, live.length);
+  }
+
   server.post<{ Body: Wish }>(
     '/signing-keys',
     {
@@ -83,9 +91,10 @@ export function signingKeyRoutes(server: FastifyInstance, keys: SigningKeyServic
         operationId: 'createSigningKey',
         tag: 'signatures',
         scope: 'admin',
-        summary: 'Make a key that signs the deliveries of the project',
+        summary:
+          'Make a key that signs the deliveries of the project, or those to some destinations',
         description:
-          'Within a second every attempt of the project bears `webhook-signature` (Standard Webhooks), with a signature of each of its keys: at most five.',
+          'Within a second every attempt of the project bears `webhook-signature` (Standard Webhooks), with a signature of each of its keys: at most five. Keys of a `destination` sign what goes there in place of the others; at most five of each, of at most 200 destinations.',
         body: NewSigningKeyBody,
         isBodyOptional: true,
         answers: {
@@ -97,8 +106,9 @@ export function signingKeyRoutes(server: FastifyInstance, keys: SigningKeyServic
     async (req, reply) => {
       const key = parseSigningKeyWish(req.body);
       if (!keys.isConfigured) throw notConfigured();
-      const made = await keys.add(req.principal.projectId, key, actorOf(req));
-      if (made === undefined) throw tooManySigningKeys();
+      const { projectId } = req.principal;
+      const made = await keys.add(projectId, key, actorOf(req));
+      if (made === undefined) throw await tooMany(projectId, key.destination);
       reply.code(201);
       return issuedBody(made, key);
     },
@@ -130,7 +140,7 @@ export function signingKeyRoutes(server: FastifyInstance, keys: SigningKeyServic
         scope: 'admin',
         summary: 'Make another signing key in place of one',
         description:
-          'Of the same scheme. The old one signs along for `overlap`: receivers change over within that.',
+          'Of the same scheme and destination. The old one signs along for `overlap`: receivers change over within that.',
         path: keyPath,
         body: RotateSigningKeyBody,
         isBodyOptional: true,
@@ -155,13 +165,13 @@ export function signingKeyRoutes(server: FastifyInstance, keys: SigningKeyServic
         if (found === undefined) throw keyNotFound(oldId);
         return found;
       };
-      const { scheme } = await find();
-      const key = parseSigningKeyWish(secret === undefined ? { scheme } : { scheme, secret });
+      const { scheme, destination } = await find();
+      const key = parseSigningKeyWish({ destination, scheme, secret });
       if (!keys.isConfigured) throw notConfigured();
       const made = await keys.rotate(projectId, { oldId, overlapMs, key }, actorOf(req));
       if (made === undefined) {
         await find();
-        throw tooManySigningKeys();
+        throw await tooMany(projectId, destination);
       }
       reply.code(201);
       return issuedBody(made, key);
@@ -175,7 +185,8 @@ export function signingKeyRoutes(server: FastifyInstance, keys: SigningKeyServic
       tag: 'signatures',
       scope: 'admin',
       summary: 'Delete a signing key',
-      description: 'Within a second it signs no more; without any, deliveries go out unsigned.',
+      description:
+        'Within a second it signs no more; where a destination has no other, those of all destinations do, and without any, deliveries go out unsigned.',
       path: keyPath,
       answers: { 200: { description: 'It is deleted.', body: SigningKeyBody } },
       problems: [...withBody, 'signing_key_not_found'],
@@ -235,12 +246,13 @@ function issuedBody(key: ShownSigningKey, { scheme, secret }: NewSigningKey) {
   return { ...keyBody(key), secret: scheme === 'v1' ? secret : null };
 }
 
-function keyBody({ id, scheme, publicText, createdAtMs, retiresAtMs }: ShownSigningKey) {
+function keyBody({ id, destination, scheme, publicText, ...key }: ShownSigningKey) {
   return {
     id,
+    destination,
     scheme,
     public_key: publicText,
-    created_at: new Date(createdAtMs).toISOString(),
-    retires_at: retiresAtMs === null ? null : new Date(retiresAtMs).toISOString(),
+    created_at: new Date(key.createdAtMs).toISOString(),
+    retires_at: key.retiresAtMs === null ? null : new Date(key.retiresAtMs).toISOString(),
   };
 }

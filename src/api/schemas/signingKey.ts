@@ -1,4 +1,5 @@
 import { Type } from 'typebox';
+import { everyDestination, patternLengthMax } from '../../core/destinationPattern.ts';
 import { signatureSchemes, signingKeyIdPattern } from '../../core/signingKey.ts';
 import { instant, nullable, span, wordOf } from './values.ts';
 
@@ -27,13 +28,26 @@ const secretWish = Type.String({
 
 export const NewSigningKeyBody = Type.Object(
   {
+    destination: Type.Optional(
+      Type.String({
+        minLength: 1,
+        maxLength: patternLengthMax,
+        description: `The destinations that it is for, as in their settings: \`host\`, \`host:port\`, \`*.host\` or \`*\`. What goes there is signed with the keys of the most specific pattern that has any, and with no others. Default: \`*\`, all.`,
+        default: everyDestination,
+        examples: ['api.example.com'],
+      }),
+    ),
     scheme: Type.Optional({
       ...scheme,
       description: `${schemes} Default: that of \`secret\`, or v1.`,
     }),
     secret: Type.Optional(secretWish),
   },
-  { title: 'NewSigningKey', additionalProperties: false, examples: [{}, { scheme: 'v1a' }] },
+  {
+    title: 'NewSigningKey',
+    additionalProperties: false,
+    examples: [{}, { scheme: 'v1a' }, { destination: 'api.example.com' }],
+  },
 );
 
 export const RotateSigningKeyBody = Type.Object(
@@ -52,6 +66,10 @@ export const RotateSigningKeyBody = Type.Object(
 
 const keyFields = {
   id: signingKeyId,
+  destination: Type.String({
+    description: 'A pattern, as it is spelt in targets: what goes there is signed with it.',
+    examples: [everyDestination],
+  }),
   scheme,
   public_key: { ...nullable(publicKey), description: `${verifies} null of v1.` },
   created_at: instant('When it was made.'),

@@ -17,8 +17,14 @@ export const createSigningKey: Command = {
   path: ['signing-keys', 'create'],
   ...none,
   about:
-    'Makes a key that signs the deliveries of the project, within a second. Shows what receivers verify with: of v1 a secret, this once; of v1a a public key.',
+    'Makes a key that signs the deliveries of the project, or those to some destinations, within a second. Shows what receivers verify with: of v1 a secret, this once; of v1a a public key.',
   options: [
+    {
+      name: 'destination',
+      takes: 'pattern',
+      about:
+        'host, host:port, *.host or * (the default: all); the keys of the most specific that has any sign, and no others',
+    },
     {
       name: 'scheme',
       takes: 'scheme',
@@ -28,11 +34,19 @@ export const createSigningKey: Command = {
     ownSecret,
     ...shared,
   ],
-  examples: ['belfry signing-keys create', 'belfry signing-keys create --scheme v1a'],
+  examples: [
+    'belfry signing-keys create',
+    'belfry signing-keys create --scheme v1a',
+    'belfry signing-keys create --destination api.example.com',
+  ],
   async run(given, terminal) {
     const scheme = schemes.find((known) => known === given.text('scheme'));
-    const secret = await ownSecretOf(given, terminal);
-    const key = { ...(scheme === undefined ? {} : { scheme }), ...secret };
+    const destination = given.text('destination');
+    const key = {
+      ...(destination === undefined ? {} : { destination }),
+      ...(scheme === undefined ? {} : { scheme }),
+      ...(await ownSecretOf(given, terminal)),
+    };
     const { signal } = terminal;
     show(await terminal.client.signingKeys.create(key, { signal }), terminal);
     return 0;
@@ -49,7 +63,7 @@ export const listSigningKeys: Command = {
     const keys = await terminal.client.signingKeys.list({ signal: terminal.signal });
     if (terminal.isJson) for (const key of keys) terminal.json(key);
     else {
-      const head = ['ID', 'SCHEME', 'MADE', 'RETIRES', 'PUBLIC KEY'];
+      const head = ['ID', 'DESTINATION', 'SCHEME', 'MADE', 'RETIRES', 'PUBLIC KEY'];
       terminal.line(table([head, ...keys.map((key) => row(key, Date.now()))]));
     }
     return 0;
@@ -62,7 +76,7 @@ export const rotateSigningKey: Command = {
   operandsMin: 1,
   operandsMax: 1,
   about:
-    'Makes another signing key in place of one, which signs along for a while: receivers change over within that.',
+    'Makes another signing key in place of one, for the same destinations; the old one signs along for a while: receivers change over within that.',
   options: [
     { name: 'overlap', takes: 'span', about: 'so long the old one signs along; default: 1d' },
     ownSecret,
@@ -87,7 +101,7 @@ export const deleteSigningKey: Command = {
   operandsMin: 1,
   operandsMax: 1,
   about:
-    'Deletes a signing key: within a second it signs no more. Without any, deliveries go out unsigned.',
+    'Deletes a signing key: within a second it signs no more. Where a destination has no other, those of all destinations do; without any, deliveries go out unsigned.',
   options: shared,
   examples: ['belfry signing-keys delete 0123456789abcdef'],
   async run({ operands: [id = ''] }, terminal) {
@@ -120,6 +134,7 @@ function show(issued: IssuedSigningKey, terminal: Terminal): void {
 }
 
 function row(key: SigningKey, nowMs: number): string[] {
-  const { id, scheme, created_at: madeAt, retires_at: retiresAt, public_key: publicKey } = key;
-  return [id, scheme, localTime(madeAt), shownInstant(retiresAt, nowMs), publicKey ?? '-'];
+  const { id, destination, scheme, created_at: madeAt, retires_at: retiresAt } = key;
+  const instants = [localTime(madeAt), shownInstant(retiresAt, nowMs)];
+  return [id, destination, scheme, ...instants, key.public_key ?? '-'];
 }
