@@ -38,7 +38,7 @@ import { createTlsIdentities } from './scheduler/tlsIdentities.ts';
 import { createAuditLog } from './store/auditLog.ts';
 import { createTimerCanceller } from './store/cancelTimers.ts';
 import { createTimerChanger } from './store/changeTimers.ts';
-import { claimedBytesMax, createClaimStore } from './store/claim.ts';
+import { claimedBytesMax } from './store/claimedRows.ts';
 import { createFairClaimStore } from './store/fairClaim.ts';
 import { createChoreLeaseStore } from './store/choreLease.ts';
 import { createTimerCreator, replayOf } from './store/createTimers.ts';
@@ -194,7 +194,7 @@ async function start(
   const scheduler = createScheduler({
     ...waiting.judged,
     book,
-    store: { ...createClaimStore(database), ...createFairClaimStore(database), ...processes },
+    store: { ...createFairClaimStore(database), ...processes },
     recorder: limits.timers.recording(outcomes),
     secrets: createSecretRequests({
       box,

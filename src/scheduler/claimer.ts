@@ -17,6 +17,19 @@ interface ClaimOptions {
   readonly rowsMax: number;
   readonly owner: number;
   readonly claim: number;
+  readonly lanes: readonly number[];
+}
+
+/** What was parked in the lane of its destination and not claimed. */
+export interface ClaimParked extends Floor {
+  readonly projectId: number;
+  readonly lane: number;
+}
+
+/** What one look has found. */
+export interface Found {
+  readonly timers: readonly ClaimedTimer[];
+  readonly parked: readonly ClaimParked[];
 }
 
 type FairClaimOptions = ClaimOptions & {
@@ -32,14 +45,14 @@ interface Claimed {
   readonly databaseNowMs: number;
 }
 
-interface FairlyClaimed extends Claimed {
+interface FairlyClaimed extends Claimed, Found {
   readonly walkedTo: number | null;
 }
 
 /** What claiming needs of the store. */
 export interface ClaimStore {
-  claimAhead(options: ClaimOptions): Promise<Claimed>;
-  sweep(options: ClaimOptions & { lostClaims: readonly number[] }): Promise<Claimed>;
+  claimAhead(options: ClaimOptions): Promise<Claimed & Found>;
+  sweep(options: ClaimOptions & { lostClaims: readonly number[] }): Promise<Claimed & Found>;
   claimAheadFairly(options: FairClaimOptions): Promise<FairlyClaimed>;
   sweepFairly(
     options: FairClaimOptions & { lostClaims: readonly number[] },
@@ -72,9 +85,9 @@ export interface ClaimStore {
  */
 export interface Claimer {
   /** One ordinary poll, at most `rowsMax` timers. */
-  poll(owner: number, rowsMax: number): Promise<readonly ClaimedTimer[]>;
+  poll(owner: number, rowsMax: number): Promise<Found>;
   /** One step of the sweep, if one is due. */
-  sweepStep(owner: number, rowsMax: number): Promise<readonly ClaimedTimer[]>;
+  sweepStep(owner: number, rowsMax: number): Promise<Found>;
   /** Due timers that wait in a lane, at most `rowsMax`. */
   pull(owner: number, lane: number, rowsMax: number): Promise<readonly ClaimedTimer[]>;
   /** The first due timer of each closed lane, if no process has had one within so long. */
@@ -128,6 +141,7 @@ const sweepEveryMaxMs = 10_000;
 const lostClaimKeptMs = 10 * 60_000;
 const forgetAfterMs = 10 * 60_000;
 const start: Floor = { nextAtMs: -Infinity, id: 0 };
+const nothing: Found = { timers: [], parked: [] };
 
 export function createClaimer(options: {
   store: ClaimStore;
@@ -137,8 +151,10 @@ export function createClaimer(options: {
   /** Overdue timers taken up per second; undefined for no limit. */
   catchUpRate: number | undefined;
   room: ClaimRoom;
+  /** Of destinations at which so much waits that claims park it by themselves. */
+  crowdedLanes: () => readonly number[];
 }): Claimer {
-  const { store, clock, databaseClock, lookAheadMs, catchUpRate, room } = options;
+  const { store, clock, databaseClock, lookAheadMs, catchUpRate, room, crowdedLanes } = options;
   const { monotonicMs } = clock;
   const catchUp =
     catchUpRate === undefined ? undefined : createTokenBucket({ perSecond: catchUpRate, clock });
@@ -187,22 +203,18 @@ export function createClaimer(options: {
     return createFairCursor({ ...rest, room: { of, holders: room.holders }, monotonicMs });
   }
 
-  async function pollFairly(
-    cursor: FairCursor,
-    owner: number,
-    rowsMax: number,
-  ): Promise<readonly ClaimedTimer[]> {
+  async function pollFairly(cursor: FairCursor, owner: number, rowsMax: number): Promise<Found> {
     const ask = cursor.ask(rowsMax);
-    if (ask === undefined) return [];
+    if (ask === undefined) return nothing;
     const claim = newClaim();
-    const { timers, walkedTo } = await timed(claim, () =>
-      store.claimAheadFairly({ ...ask, lookAheadMs, owner, claim }),
+    const found = await timed(claim, () =>
+      store.claimAheadFairly({ ...ask, lookAheadMs, owner, claim, lanes: crowdedLanes() }),
     );
-    if (cursor.took(ask, timers, walkedTo) && !room.isShort()) {
+    if (cursor.took(ask, allOf(found), found.walkedTo) && !room.isShort()) {
       floor = cursor.floor();
       fairly = undefined;
     }
-    return timers;
+    return found;
   }
 
   /** A step of a fair sweep. Resolves with whether its pass has come to its end. */
@@ -210,42 +222,44 @@ export function createClaimer(options: {
     cursor: FairCursor,
     owner: number,
     rowsMax: number,
-  ): Promise<{ timers: readonly ClaimedTimer[]; isOver: boolean }> {
+  ): Promise<Found & { isOver: boolean }> {
     // As each plain pass does. Rounds begin about as often.
     if (cursor.walkDueInMs() === 0) await store.declareDead();
     const ask = cursor.ask(rowsMax);
-    if (ask === undefined) return { timers: [], isOver: false };
+    if (ask === undefined) return { ...nothing, isOver: false };
     const claim = newClaim();
-    const { timers, walkedTo } = await timed(claim, () =>
+    const found = await timed(claim, () =>
       store.sweepFairly({
         ...ask,
         lookAheadMs,
         owner,
         claim,
+        lanes: crowdedLanes(),
         lostClaims: [...lostClaims.keys()],
       }),
     );
-    return { timers, isOver: cursor.took(ask, timers, walkedTo) };
+    return { ...found, isOver: cursor.took(ask, allOf(found), found.walkedTo) };
   }
 
   /** A step of a plain sweep. */
   async function sweepStepPlainly(
     owner: number,
     rowsMax: number,
-  ): Promise<{ timers: readonly ClaimedTimer[]; isOver: boolean }> {
+  ): Promise<Found & { isOver: boolean }> {
     await store.declareDead();
     const claim = newClaim();
-    const { timers } = await timed(claim, () =>
+    const found = await timed(claim, () =>
       store.sweep({
         floor: start,
         lookAheadMs,
         rowsMax,
         owner,
         claim,
+        lanes: crowdedLanes(),
         lostClaims: [...lostClaims.keys()],
       }),
     );
-    return { timers, isOver: timers.length < rowsMax };
+    return { ...found, isOver: allOf(found).length < rowsMax };
   }
 
   return {
@@ -261,13 +275,21 @@ export function createClaimer(options: {
       if (fairly !== undefined) return pollFairly(fairly, owner, rowsMax);
       const from = floor;
       const claim = newClaim();
-      const { timers } = await timed(claim, () =>
-        store.claimAhead({ floor: from, lookAheadMs, rowsMax, owner, claim }),
+      const found = await timed(claim, () =>
+        store.claimAhead({
+          floor: from,
+          lookAheadMs,
+          rowsMax,
+          owner,
+          claim,
+          lanes: crowdedLanes(),
+        }),
       );
-      const last = lastOf(timers);
+      const all = allOf(found);
+      const last = lastOf(all);
       // A wake-up meanwhile has lowered the floor: then it stays there.
       if (last !== undefined && floor === from) floor = last;
-      if (timers.length === rowsMax || room.isShort()) {
+      if (all.length === rowsMax || room.isShort()) {
         fairly = fairCursor({
           floor,
           floorOfRound: clockFloor,
@@ -276,22 +298,22 @@ export function createClaimer(options: {
             Math.min(lookAheadMs, Math.max(walkPauseLeastMs, walkedMs / walkTimeShare)),
         });
       }
-      return timers;
+      return found;
     },
     async sweepStep(owner, rowsMax) {
       const startedAtMs = monotonicMs();
-      if (startedAtMs < sweepDueAtMs) return [];
+      if (startedAtMs < sweepDueAtMs) return nothing;
       const rows = Math.min(rowsMax, catchUp?.available() ?? rowsMax);
-      if (rows < 1) return [];
+      if (rows < 1) return nothing;
       if (sweepsFairly === undefined) {
         longestStepMs = 0;
         passBeganAtMs = startedAtMs;
       }
-      const { timers, isOver } =
+      const { isOver, ...found } =
         sweepsFairly === undefined
           ? await sweepStepPlainly(owner, rows)
           : await sweepStepFairly(sweepsFairly, owner, rows);
-      catchUp?.take(timers.length);
+      catchUp?.take(allOf(found).length);
       longestStepMs = Math.max(longestStepMs, monotonicMs() - startedAtMs);
       if (!isOver) {
         sweepsFairly ??= fairCursor({
@@ -300,7 +322,7 @@ export function createClaimer(options: {
           roomOf: (projectId) => Math.min(room.ofBacklog(), room.of(projectId, backlogTimesFree)),
           walkPauseMs: (walkedMs) => sweepPauseMs(walkedMs),
         });
-        return timers;
+        return found;
       }
       sweepsFairly = undefined;
       sweepDueAtMs = monotonicMs() + sweepPauseMs(longestStepMs);
@@ -309,7 +331,7 @@ export function createClaimer(options: {
       // may own timers behind it, which nobody could take over without the mark of that death.
       const passAgeMs = monotonicMs() - passBeganAtMs;
       await store.forget(Math.max(forgetAfterMs, 2 * passAgeMs));
-      return timers;
+      return found;
     },
     async pull(owner, lane, rowsMax) {
       const claim = newClaim();
@@ -351,8 +373,13 @@ function sweepPauseMs(longestStepMs: number): number {
   return Math.min(sweepEveryMaxMs, Math.max(sweepEveryMs, longestStepMs / sweepTimeShare));
 }
 
-function lastOf(timers: readonly ClaimedTimer[]): Floor | undefined {
-  let last: ClaimedTimer | undefined;
+/** In no order. */
+function allOf({ timers, parked }: Found): readonly (Floor & { readonly projectId: number })[] {
+  return parked.length === 0 ? timers : [...timers, ...parked];
+}
+
+function lastOf(timers: readonly Floor[]): Floor | undefined {
+  let last: Floor | undefined;
   for (const timer of timers) if (last === undefined || isBefore(last, timer)) last = timer;
   // Not the timer itself: its body would stay in memory with it.
   return last === undefined ? undefined : { nextAtMs: last.nextAtMs, id: last.id };

@@ -60,6 +60,10 @@ export interface DestinationLanes {
   isClosedAt(destination: Destination): boolean;
   /** Makes their lanes limited and parks them; resolves with those that were parked. */
   park(timers: readonly ParkedTimer[]): Promise<ReadonlySet<TimerId>>;
+  /** Those in which many have been parked lately: claims do it by themselves there. The ids of a few. */
+  crowded(): readonly number[];
+  /** These were, by a claim. */
+  parkedByClaim(timers: readonly { readonly lane: number }[]): void;
   /** Looks which are limited: every process, several times a second. */
   refresh(): Promise<void>;
   /** All that are at work. */
@@ -80,6 +84,11 @@ export interface DestinationLanes {
 }
 
 const expiredRowsMax = 500;
+/** Of one claim in the same lane. */
+const crowdLeast = 50;
+const crowdedForMs = 5_000;
+/** Each is compared with each timer of a claim. */
+const crowdedMax = 8;
 /** About what a process may hold. A lane in which more wait ahead of due is as good as in use. */
 const aheadMax = 4_000;
 const toldEveryMs = 600_000;
@@ -98,6 +107,8 @@ export function createDestinationLanes(options: {
 }): DestinationLanes {
   const { store, book, nowMs, log, onLimited, onReleased } = options;
   let known = new Map<number, Map<string, KnownLane>>();
+  /** Until when the claims park, by the ids of lanes, the latest last. */
+  const crowds = new Map<number, number>();
   const told = new Map<string, number>();
   let looks = 0;
   let lastLook = 0;
@@ -135,6 +146,20 @@ export function createDestinationLanes(options: {
       put(known, lane);
     }
     return Object.assign(lane, changes, { knownAtLook: looks, marks: lane.marks + 1 });
+  }
+
+  function countCrowds(laneIds: Iterable<number>): void {
+    const counts = new Map<number, number>();
+    for (const id of laneIds) counts.set(id, (counts.get(id) ?? 0) + 1);
+    for (const [id, count] of counts) {
+      if (count < crowdLeast) continue;
+      crowds.delete(id);
+      crowds.set(id, nowMs() + crowdedForMs);
+    }
+    for (const id of crowds.keys()) {
+      if (crowds.size <= crowdedMax) break;
+      crowds.delete(id);
+    }
   }
 
   /** One that comes and goes is told of now and then. */
@@ -187,8 +212,15 @@ export function createDestinationLanes(options: {
         tell(lane);
       }
       if (isNew) onLimited();
+      countCrowds(laneOf.values());
       return new Set(laneOf.keys());
     },
+    crowded() {
+      if (crowds.size === 0) return [];
+      for (const [id, untilMs] of crowds) if (untilMs <= nowMs()) crowds.delete(id);
+      return [...crowds.keys()];
+    },
+    parkedByClaim: (timers) => countCrowds(timers.map(({ lane }) => lane)),
     async refresh() {
       const look = ++looks;
       const found = await store.limited();

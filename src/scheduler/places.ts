@@ -54,6 +54,8 @@ export const noDestinations = {
     waitsAt: () => undefined,
     isClosed: () => false,
     park: () => Promise.resolve(new Set<TimerId>()),
+    crowded: () => [],
+    parkedByClaim: () => undefined,
   },
   admissions: { admit: () => unlimited },
   breaker: noBreaker,

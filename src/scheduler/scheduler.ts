@@ -9,7 +9,7 @@ import type { Metrics } from '../telemetry/metrics.ts';
 import type { Transport } from '../transport/transport.ts';
 import { createAlarm } from './alarm.ts';
 import { createAttempts, type AttemptStore, type OutcomeRecorder } from './attempts.ts';
-import { createClaimer, type ClaimStore } from './claimer.ts';
+import { createClaimer, type ClaimStore, type Found } from './claimer.ts';
 import { createClaimLoop } from './claimLoop.ts';
 import type { DatabaseClock } from './databaseClock.ts';
 import type { Admissions } from './admissions.ts';
@@ -109,7 +109,10 @@ export function createScheduler(options: {
   lanes?: Pick<Lanes, 'laneOf' | 'park'>;
   /** None: at any destination. */
   destinations?: {
-    readonly lanes: Pick<DestinationLanes, 'waitsAt' | 'isClosed' | 'park'>;
+    readonly lanes: Pick<
+      DestinationLanes,
+      'waitsAt' | 'isClosed' | 'park' | 'crowded' | 'parkedByClaim'
+    >;
     readonly admissions: Pick<Admissions, 'admit'>;
     readonly breaker: Breaker;
   };
@@ -146,6 +149,7 @@ export function createScheduler(options: {
       holders: holdings.holders,
       isShort: () => holdings.room(nearShare) < 1,
     },
+    crowdedLanes: destinations.lanes.crowded,
   });
   /** Claims are cheap in crowds: if there is more, wait until there is room for so many. */
   const crowd = Math.min(claimRowsMax, Math.ceil(holdings.room() / 2));
@@ -214,10 +218,14 @@ export function createScheduler(options: {
   async function claim(
     owner: number,
     rows: number,
-    statement: (rows: number) => Promise<readonly ClaimedTimer[]>,
+    statement: (rows: number) => Promise<Found>,
   ): Promise<number> {
     if (rows < 1) return 0;
-    const timers = await statement(rows);
+    const { timers, parked: parkedAtOnce } = await statement(rows);
+    if (parkedAtOnce.length > 0) {
+      destinations.lanes.parkedByClaim(parkedAtOnce);
+      metrics.parked.inc({ lane: 'destination' }, parkedAtOnce.length);
+    }
     const parked = timers.length > 0 ? takeIn(owner, timers) : undefined;
     // Who claims only to park does not go on claiming beside it.
     if (parked !== undefined) await atMost(pollEveryMs, parked);

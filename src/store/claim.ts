@@ -1,78 +1,78 @@
-import { numberArray } from './arrayLiteral.ts';
-import { instantParameter } from './instantParameter.ts';
 import { timerIdFromDatabase, type TimerId } from '../core/ids.ts';
-import type { ClaimedTimer, HttpMethod, TimerRequest } from '../core/timer.ts';
-import type { RetryPolicy } from '../core/retryPolicy.ts';
-import { storedDefect, withoutDefect } from '../core/storedDefect.ts';
+import type { ClaimedTimer } from '../core/timer.ts';
+import { numberArray } from './arrayLiteral.ts';
+import {
+  claimedAnswer,
+  claimedColumns,
+  claimedFrom,
+  claimedOrParkedColumns,
+  type Claimed,
+  type ClaimedRow,
+  type Floor,
+} from './claimedRows.ts';
 import type { Database } from './database.ts';
-
-/** Bodies up to this travel with the claim; larger ones are fetched at the start of the attempt. */
-export const bodyInlineMax = 16 * 1024;
-
-/** The most that one claimed timer can take in memory, for bounding a claim by bytes. */
-export const claimedBytesMax = 48 * 1024;
-
-/** A place in the index: just behind the timer `id` due at `nextAtMs`. */
-export interface Floor {
-  readonly nextAtMs: number;
-  readonly id: number;
-}
-
-export interface Claimed {
-  readonly timers: readonly ClaimedTimer[];
-  /** The database's clock near the end of the statement; a lower bound of its clock at the reply. */
-  readonly databaseNowMs: number;
-}
+import { instantParameter } from './instantParameter.ts';
 
 // A statement may leave a process that was declared dead long before, and whose row is forgotten: it
 // must not give timers to an owner whom nobody can take them from. Once a statement, not once a row.
 export const ownerLives = (owner: '$2' | '$5') =>
   `EXISTS (SELECT 1 FROM belfry.processes p WHERE p.id = ${owner}::bigint AND NOT p.dead)`;
 
-// What is as usual travels as null: most timers come over in four values. Instants come as whole
-// milliseconds, which cost neither side a calendar.
-const claimedColumns = [
-  't.id',
-  't.project_id',
-  `CASE WHEN isfinite(t.next_at) THEN round(date_part('epoch', t.next_at) * 1000)::bigint END`,
-  't.url',
-  "CASE WHEN t.due_at <> t.next_at AND isfinite(t.due_at) THEN round(date_part('epoch', t.due_at) * 1000)::bigint END",
-  `CASE WHEN isfinite(t.expires_at) THEN round(date_part('epoch', t.expires_at) * 1000)::bigint END`,
-  'nullif(t.attempts, 0)',
-  'nullif(t.failures, 0)',
-  'nullif(t.lost_in_row, 0)',
-  'nullif(t.append_id, true)',
-  't.timeout_ms',
-  "nullif(t.method, 'POST')",
-  't.headers',
-  `CASE WHEN octet_length(t.body) <= ${bodyInlineMax} THEN t.body END`,
-  `nullif(octet_length(t.body) > ${bodyInlineMax}, false)`,
-  't.retry',
-];
+/**
+ * How a claim parks what would only be claimed to be parked: it costs one write of the row in place of two,
+ * and the process nothing. Without it nothing is asked.
+ */
+export interface ParkingClause {
+  /** Before the other tables. */
+  readonly lanes: string;
+  /** The lane of a timer that is due; null: it is claimed. */
+  readonly column: string;
+}
 
 /**
- * One row a claimed timer, and behind them, once they are written, one with the clock. `projectId`: what that
- * one has in the place of a timer's project.
+ * `lanes`: a parameter with the ids of some. One that somebody else has locked, who parks or opens it, is
+ * left out: its timers are claimed. Whoever opens it waits for this statement, as for all who park.
  */
-export const claimedAnswer = (projectId = 'NULL') => `
-SELECT claimed.*, NULL::float8 FROM claimed
-UNION ALL
-SELECT NULL, ${projectId}, ${claimedColumns
-  .slice(2)
-  .map(() => 'NULL')
-  .join(', ')},
-  date_part('epoch', clock_timestamp()) * 1000`;
+export function parkingAt(lanes: string): ParkingClause {
+  return {
+    lanes: `lane AS MATERIALIZED (
+  SELECT id, project_id, target FROM belfry.lanes
+  WHERE id = ANY (${lanes}::bigint[]) AND state = 'limited' FOR UPDATE SKIP LOCKED
+), `,
+    column: `, (SELECT lane.id FROM lane WHERE lane.project_id = timers.project_id
+      AND starts_with(timers.url, lane.target || '/')
+      AND (timers.expires_at IS NULL OR timers.expires_at > statement_timestamp())) AS lane`,
+  };
+}
+
+/** See openEmptied in destinationLanes.ts. */
+const laneWritten = `, parking AS (
+  UPDATE belfry.lanes SET parkings = parkings + 1
+  WHERE id IN (SELECT due.lane FROM due WHERE due.lane IS NOT NULL)
+)`;
 
 export const dueUntil = `statement_timestamp() + $3::float8 * interval '1 millisecond'`;
 
 /** What an ordinary poll may take, and what it has to know of it. */
 export const aheadDue = { columns: 'ctid', condition: 'parked_lane IS NULL AND owner IS NULL' };
 
-export const aheadClaimed = `, claimed AS (
-  UPDATE belfry.timers t SET owner = $5::bigint, claim = $6::bigint, start_marked = false
-  WHERE t.ctid = ANY (ARRAY(SELECT ctid FROM due))
-  RETURNING ${claimedColumns.join(', ')}
-)`;
+const written = (parking: ParkingClause | undefined, from: string) =>
+  parking === undefined
+    ? 'owner = $5::bigint, claim = $6::bigint, start_marked = false'
+    : `owner = CASE WHEN ${from}.lane IS NULL THEN $5::bigint END,
+    claim = CASE WHEN ${from}.lane IS NULL THEN $6::bigint END,
+    start_marked = false, parked_lane = ${from}.lane`;
+
+const returned = (parking: ParkingClause | undefined) =>
+  parking === undefined
+    ? claimedColumns.join(', ')
+    : `${claimedOrParkedColumns.join(', ')}, t.parked_lane::float8`;
+
+export const aheadClaimed = (parking?: ParkingClause) => `, claimed AS (
+  UPDATE belfry.timers t SET ${written(parking, 'due')}
+  ${parking === undefined ? 'WHERE t.ctid = ANY (ARRAY(SELECT ctid FROM due))' : 'FROM due WHERE t.ctid = due.ctid'}
+  RETURNING ${returned(parking)}
+)${parking === undefined ? '' : laneWritten}`;
 
 /** What a sweep may take, and what it has to know of it. */
 export const sweptDue = {
@@ -84,25 +84,25 @@ export const sweptDue = {
       OR (owner = $5::bigint AND claim = ANY ($7::bigint[])))`,
 };
 
-export const sweptClaimed = `, judged AS MATERIALIZED (
+export const sweptClaimed = (parking?: ParkingClause) => `, judged AS MATERIALIZED (
   -- An attempt may have started if the owner lived when it was due, and (once a timer is under
   -- suspicion) if it was marked as starting.
   SELECT due.*, p.id IS NOT NULL AND due.was_due_at <= p.expires_at
     AND (due.lost_before = 0 OR due.was_marked) AS lost
   FROM due LEFT JOIN belfry.processes p ON p.id = due.old_owner AND p.dead
 ), claimed AS (
-  UPDATE belfry.timers t SET owner = $5::bigint, claim = $6::bigint, start_marked = false,
+  UPDATE belfry.timers t SET ${written(parking, 'judged')},
     attempts = t.attempts + judged.lost::integer,
     lost_in_row = t.lost_in_row + judged.lost::integer
   FROM judged WHERE t.ctid = judged.ctid
-  RETURNING ${claimedColumns.join(', ')}
+  RETURNING ${returned(parking)}
 ), lost_attempts AS (
   -- Of those that were claimed only: one that changed between snapshot and lock is left.
   INSERT INTO belfry.attempts (timer_id, project_id, recorded_at, claim, number, error_code)
   SELECT claimed.id, claimed.project_id, statement_timestamp(), judged.old_claim,
     judged.attempts_before + 1, 'lost'
   FROM judged JOIN claimed ON claimed.id = judged.id WHERE judged.lost
-)`;
+)${parking === undefined ? '' : laneWritten}`;
 
 /**
  * The ordinary poll. Index timers_next_at serves it with a condition on both ends:
@@ -116,18 +116,20 @@ export const sweptClaimed = `, judged AS MATERIALIZED (
  * timer). A row that somebody else changed between snapshot and lock is not found there: whoever
  * did wakes the scheduler after the commit, and the sweep comes by within about a second.
  */
-export const claimAhead = {
-  name: 'claim_ahead',
+const claimAheadBy = (name: string, parking?: ParkingClause) => ({
+  name,
   text: `
-WITH due AS MATERIALIZED (
-  SELECT ${aheadDue.columns} FROM belfry.timers
+WITH ${parking?.lanes ?? ''}due AS MATERIALIZED (
+  SELECT ${aheadDue.columns}${parking?.column ?? ''} FROM belfry.timers
   WHERE ${ownerLives('$5')} AND ${aheadDue.condition}
     AND next_at >= $1::timestamptz AND (next_at, id) > ($1::timestamptz, $2::bigint)
     AND next_at <= ${dueUntil}
   ORDER BY next_at, id LIMIT $4::integer
   FOR UPDATE SKIP LOCKED
-)${aheadClaimed}${claimedAnswer()}`,
-};
+)${aheadClaimed(parking)}${claimedAnswer(parking !== undefined)}`,
+});
+export const claimAhead = claimAheadBy('claim_ahead');
+const claimOrParkAhead = claimAheadBy('claim_or_park_ahead', parkingAt('$7'));
 
 /**
  * The sweep: from the beginning of the index (in steps, with a floor of its own) for what the
@@ -139,18 +141,20 @@ WITH due AS MATERIALIZED (
  * the statement waits; "not among the living" would not: a process that registered after this
  * statement's snapshot would be robbed.
  */
-export const sweep = {
-  name: 'sweep',
+const sweepBy = (name: string, parking?: ParkingClause) => ({
+  name,
   text: `
-WITH due AS MATERIALIZED (
-  SELECT ${sweptDue.columns} FROM belfry.timers
+WITH ${parking?.lanes ?? ''}due AS MATERIALIZED (
+  SELECT ${sweptDue.columns}${parking?.column ?? ''} FROM belfry.timers
   WHERE ${ownerLives('$5')} AND ${sweptDue.condition}
     AND next_at >= $1::timestamptz AND (next_at, id) > ($1::timestamptz, $2::bigint)
     AND next_at <= ${dueUntil}
   ORDER BY next_at, id LIMIT $4::integer
   FOR UPDATE SKIP LOCKED
-)${sweptClaimed}${claimedAnswer()}`,
-};
+)${sweptClaimed(parking)}${claimedAnswer(parking !== undefined)}`,
+});
+export const sweep = sweepBy('sweep');
+const sweepOrPark = sweepBy('sweep_or_park', parkingAt('$8'));
 
 // Out of a lane, those due first before others, whatever else waits in it. By timers_parked. What has
 // waited there has been judged already: it is not asked for a token or a permit again.
@@ -167,7 +171,7 @@ WITH lane AS MATERIALIZED (${lane}
   UPDATE belfry.timers t SET parked_lane = NULL, owner = $2::bigint, claim = $3::bigint
   WHERE t.ctid = ANY (ARRAY(SELECT ctid FROM due))
   RETURNING ${claimedColumns.join(', ')}
-)${claimedAnswer()}`,
+)${claimedAnswer(false)}`,
 });
 
 const pull = pullStatement(
@@ -200,7 +204,7 @@ WITH due_lane AS MATERIALIZED (
   UPDATE belfry.timers t SET parked_lane = NULL, owner = $2::bigint, claim = $3::bigint
   WHERE t.ctid = ANY (ARRAY(SELECT ctid FROM due))
   RETURNING ${claimedColumns.join(', ')}
-)${claimedAnswer()}`,
+)${claimedAnswer(false)}`,
 };
 
 const readClock = {
@@ -230,36 +234,6 @@ const fetchBody = {
 SELECT body FROM belfry.timers WHERE id = $1::bigint AND owner = $2::bigint AND claim = $3::bigint`,
 };
 
-type TimerRow = readonly [
-  id: number,
-  projectId: number,
-  nextAtMs: number | null,
-  url: string,
-  dueAtMs: number | null,
-  expiresAtMs: number | null,
-  attempts: number | null,
-  failures: number | null,
-  lostInRow: number | null,
-  appendId: false | null,
-  timeoutMs: number | null,
-  method: HttpMethod | null,
-  headers: TimerRequest['headers'],
-  body: Buffer | null,
-  bodyDeferred: true | null,
-  retry: RetryPolicy | null,
-  databaseNowMs: null,
-];
-
-/** The last one of an answer, with the clock. */
-type ClockRow = readonly [
-  id: null,
-  projectId: number | null,
-  ...between: readonly null[],
-  databaseNowMs: number,
-];
-
-export type ClaimedRow = TimerRow | ClockRow;
-
 export interface ClaimOptions {
   readonly floor: Floor;
   readonly lookAheadMs: number;
@@ -267,6 +241,8 @@ export interface ClaimOptions {
   readonly owner: number;
   /** Random for every claim: fences what is written later about these timers. */
   readonly claim: number;
+  /** Of destinations: what would wait in one of them is parked there and not claimed. A few at most. */
+  readonly lanes: readonly number[];
 }
 
 export interface PullOptions extends Pick<ClaimOptions, 'rowsMax' | 'owner' | 'claim'> {
@@ -281,11 +257,18 @@ export function createClaimStore(database: Database) {
   const fenceOf = (timer: Fence) => [timer.id, timer.owner, timer.claim];
   return {
     async claimAhead(options: ClaimOptions): Promise<Claimed> {
-      return claimedFrom(await database.query<ClaimedRow>(claimAhead, valuesOf(options)), options);
+      const { lanes } = options;
+      const parks = lanes.length > 0;
+      const values = [...valuesOf(options), ...(parks ? [lanes] : [])];
+      const statement = parks ? claimOrParkAhead : claimAhead;
+      return claimedFrom(await database.query<ClaimedRow>(statement, values), options);
     },
     async sweep(options: ClaimOptions & { lostClaims: readonly number[] }): Promise<Claimed> {
-      const values = [...valuesOf(options), options.lostClaims];
-      return claimedFrom(await database.query<ClaimedRow>(sweep, values), options);
+      const { lanes, lostClaims } = options;
+      const parks = lanes.length > 0;
+      const values = [...valuesOf(options), lostClaims, ...(parks ? [lanes] : [])];
+      const statement = parks ? sweepOrPark : sweep;
+      return claimedFrom(await database.query<ClaimedRow>(statement, values), options);
     },
     /** Claims due timers that wait in a lane from which something may leave. */
     async pull(options: PullOptions): Promise<Claimed> {
@@ -336,71 +319,7 @@ export function createClaimStore(database: Database) {
 
 export type ClaimStore = ReturnType<typeof createClaimStore>;
 
-/** An estimate of what a claimed timer takes in memory. */
-export function claimedBytes(request: TimerRequest): number {
-  const headers = request.headers === null ? 0 : JSON.stringify(request.headers).length;
-  return 512 + request.url.length + headers + (request.body?.length ?? 0);
-}
-
 export function valuesOf(options: ClaimOptions): unknown[] {
   const { floor, lookAheadMs, rowsMax, owner, claim } = options;
   return [instantParameter(floor.nextAtMs), floor.id, lookAheadMs, rowsMax, owner, claim];
-}
-
-export function claimedFrom(
-  rows: readonly ClaimedRow[],
-  fence: { readonly owner: number; readonly claim: number },
-): Claimed {
-  const timers: ClaimedTimer[] = [];
-  let databaseNowMs = -Infinity;
-  for (const row of rows) {
-    if (row[0] === null) {
-      databaseNowMs = row.at(-1) ?? databaseNowMs;
-      continue;
-    }
-    timers.push(claimedTimer(row, fence));
-  }
-  return { timers, databaseNowMs };
-}
-
-/** One that is not as the API writes it does not spoil the others: it is told apart, without its defect. */
-function claimedTimer(
-  row: TimerRow,
-  { owner, claim }: { readonly owner: number; readonly claim: number },
-): ClaimedTimer {
-  const parts = {
-    nextAtMs: row[2],
-    timeoutMs: row[10],
-    method: row[11] ?? 'POST',
-    headers: row[12],
-    retry: row[15],
-  };
-  const defect = storedDefect(parts);
-  const { timeoutMs, method, headers, retry } = defect === undefined ? parts : withoutDefect;
-  const nextAtMs = row[2] ?? 0;
-  const request = {
-    appendId: row[9] ?? true,
-    timeoutMs,
-    url: row[3],
-    method,
-    headers,
-    body: row[13],
-  };
-  const timer = {
-    id: timerIdFromDatabase(row[0]),
-    projectId: row[1],
-    owner,
-    claim,
-    nextAtMs,
-    dueAtMs: row[4] ?? nextAtMs,
-    expiresAtMs: row[5],
-    attempts: row[6] ?? 0,
-    failures: row[7] ?? 0,
-    lostInRow: row[8] ?? 0,
-    request,
-    bodyDeferred: row[14] ?? false,
-    retry,
-    bytes: claimedBytes(request),
-  };
-  return defect === undefined ? timer : { ...timer, defect };
 }

@@ -2,18 +2,23 @@ import { numberArray } from './arrayLiteral.ts';
 import {
   aheadClaimed,
   aheadDue,
-  claimedAnswer,
-  claimedFrom,
+  createClaimStore,
   dueUntil,
   ownerLives,
+  parkingAt,
   sweptClaimed,
   sweptDue,
   valuesOf,
+  type ClaimOptions,
+  type ParkingClause,
+} from './claim.ts';
+import {
+  claimedAnswer,
+  claimedFrom,
   type Claimed,
   type ClaimedRow,
-  type ClaimOptions,
   type Floor,
-} from './claim.ts';
+} from './claimedRows.ts';
 import type { Database } from './database.ts';
 import { instantParameter } from './instantParameter.ts';
 
@@ -46,13 +51,17 @@ export const walkMax = 256;
 // scan: PostgreSQL has none of its own, https://wiki.postgresql.org/wiki/Loose_indexscan): 256 projects
 // cost it 2.5 ms with 10,000 timers each behind them; of 1,000,000 timers of one project it reads one.
 // Each then gives its earliest by a scan of its own, whose bounds are those of the plain claims.
-const fairDue = (first: number, due: { readonly columns: string; readonly condition: string }) => {
+const fairDue = (
+  first: number,
+  due: { readonly columns: string; readonly condition: string },
+  parking: ParkingClause | undefined,
+) => {
   const [ids, instants, floorIds, mosts, most, from, walks] = Array.from(
     { length: 7 },
     (_, index) => `$${first + index}`,
   );
   return `
-WITH RECURSIVE known AS MATERIALIZED (
+WITH RECURSIVE ${parking?.lanes ?? ''}known AS MATERIALIZED (
   SELECT * FROM unnest(${ids}::bigint[], ${instants}::timestamptz[], ${floorIds}::bigint[], ${mosts}::integer[])
     AS k(project_id, floor_at, floor_id, most)
 ), walk AS (
@@ -74,7 +83,7 @@ WITH RECURSIVE known AS MATERIALIZED (
   FROM walked LEFT JOIN known USING (project_id)
 ), due AS MATERIALIZED (
   SELECT first.* FROM (SELECT * FROM shares WHERE most > 0 ORDER BY project_id) AS share, LATERAL (
-    SELECT ${due.columns} FROM belfry.timers
+    SELECT ${due.columns}${parking?.column ?? ''} FROM belfry.timers
     WHERE project_id = share.project_id AND ${due.condition}
       AND next_at >= share.floor_at AND (next_at, id) > (share.floor_at, share.floor_id)
       AND next_at <= ${dueUntil}
@@ -89,29 +98,41 @@ const walkedTo = (walks: string) =>
   `(SELECT CASE WHEN count(*) = ${walks}::integer THEN max(project_id) END FROM walked)`;
 
 /** As `claimAhead`, a share of each project. */
-export const claimAheadFairly = {
-  name: 'claim_ahead_fairly',
-  text: `${fairDue(7, aheadDue)}${aheadClaimed}${claimedAnswer(walkedTo('$13'))}`,
-};
+const aheadBy = (name: string, parking?: ParkingClause) => ({
+  name,
+  text: `${fairDue(7, aheadDue, parking)}${aheadClaimed(parking)}${claimedAnswer(parking !== undefined, walkedTo('$13'))}`,
+});
+export const claimAheadFairly = aheadBy('claim_ahead_fairly');
+const claimOrParkAheadFairly = aheadBy('claim_or_park_ahead_fairly', parkingAt('$14'));
 
 /** As `sweep`, a share of each project. */
-export const sweepFairly = {
-  name: 'sweep_fairly',
-  text: `${fairDue(8, sweptDue)}${sweptClaimed}${claimedAnswer(walkedTo('$14'))}`,
-};
+const sweepBy = (name: string, parking?: ParkingClause) => ({
+  name,
+  text: `${fairDue(8, sweptDue, parking)}${sweptClaimed(parking)}${claimedAnswer(parking !== undefined, walkedTo('$14'))}`,
+});
+export const sweepFairly = sweepBy('sweep_fairly');
+const sweepOrParkFairly = sweepBy('sweep_or_park_fairly', parkingAt('$15'));
 
-/** Claims by shares of projects, for when there is more than there is room for. */
+/** All claims, also by shares of projects, for when there is more than there is room for. */
 export function createFairClaimStore(database: Database) {
   return {
+    ...createClaimStore(database),
     async claimAheadFairly(options: FairClaimOptions): Promise<FairlyClaimed> {
-      const values = [...valuesOf(options), ...sharesOf(options)];
-      return fairlyClaimed(await database.query<ClaimedRow>(claimAheadFairly, values), options);
+      const { lanes } = options;
+      const parks = lanes.length > 0;
+      const values = [...valuesOf(options), ...sharesOf(options), ...(parks ? [lanes] : [])];
+      const statement = parks ? claimOrParkAheadFairly : claimAheadFairly;
+      return fairlyClaimed(await database.query<ClaimedRow>(statement, values), options);
     },
     async sweepFairly(
       options: FairClaimOptions & { lostClaims: readonly number[] },
     ): Promise<FairlyClaimed> {
-      const values = [...valuesOf(options), options.lostClaims, ...sharesOf(options)];
-      return fairlyClaimed(await database.query<ClaimedRow>(sweepFairly, values), options);
+      const { lanes, lostClaims } = options;
+      const parks = lanes.length > 0;
+      const shares = [...sharesOf(options), ...(parks ? [lanes] : [])];
+      const values = [...valuesOf(options), lostClaims, ...shares];
+      const statement = parks ? sweepOrParkFairly : sweepFairly;
+      return fairlyClaimed(await database.query<ClaimedRow>(statement, values), options);
     },
   };
 }

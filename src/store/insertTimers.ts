@@ -3,7 +3,7 @@ import type { SecretBox } from '../core/secretBox.ts';
 import { sealHeaders } from '../core/secretHeaders.ts';
 import type { ClaimedTimer, NewTimer } from '../core/timer.ts';
 import { numberArray } from './arrayLiteral.ts';
-import { bodyInlineMax, claimedBytes } from './claim.ts';
+import { bodyInlineMax, claimedBytes } from './claimedRows.ts';
 import type { CreateStatement } from './createStatement.ts';
 import { refusal, type Database } from './database.ts';
 import { createIdStock } from './idStock.ts';

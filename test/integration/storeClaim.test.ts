@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { bodyInlineMax, claimAhead, createClaimStore, sweep } from '../../src/store/claim.ts';
+import { claimAhead, createClaimStore, sweep } from '../../src/store/claim.ts';
+import { bodyInlineMax } from '../../src/store/claimedRows.ts';
 import { createOutcomeRecorder } from '../../src/store/outcomes.ts';
 import { createTestDatabase, openDatabase, sql } from '../support/database.ts';
 import { eventually } from '../support/eventually.ts';

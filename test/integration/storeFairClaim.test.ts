@@ -30,6 +30,7 @@ async function asOwner(database: Database) {
     known: [],
     most: 100,
     walkFrom: 0,
+    lanes: [],
   };
   type Asked = Partial<Parameters<typeof store.claimAheadFairly>[0]>;
   return {

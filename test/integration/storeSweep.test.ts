@@ -211,7 +211,6 @@ test('timers of a process that died behind a long pass are taken by the next one
   const clock = { monotonicMs: () => nowMs, wallMs: () => nowMs };
   const claimer = createClaimer({
     store: {
-      ...createClaimStore(database),
       ...createFairClaimStore(database),
       ...createProcessStore(database),
     },
@@ -220,11 +219,12 @@ test('timers of a process that died behind a long pass are taken by the next one
     lookAheadMs: 1_000,
     catchUpRate: undefined,
     room: { of: () => 5, ofBacklog: () => 5, holders: () => [], isShort: () => false },
+    crowdedLanes: () => [],
   });
   // The pass begins, and is beyond the first timer when that one's owner dies.
-  assert.equal((await claimer.sweepStep(owner.id, 5)).length, 5);
-  assert.equal((await claimer.sweepStep(owner.id, 5)).length, 5);
-  assert.equal((await claimer.sweepStep(owner.id, 5)).length, 0, 'of other projects');
+  assert.equal((await claimer.sweepStep(owner.id, 5)).timers.length, 5);
+  assert.equal((await claimer.sweepStep(owner.id, 5)).timers.length, 5);
+  assert.equal((await claimer.sweepStep(owner.id, 5)).timers.length, 0, 'of other projects');
   nowMs += 12 * 60_000;
   await dying.die(11 * 60_000);
   for (let pass = 0; pass < 3; pass++) {

@@ -2,7 +2,8 @@ import { randomInt } from 'node:crypto';
 import type { AttemptRecord } from '../../src/core/attempt.ts';
 import type { TimerId } from '../../src/core/ids.ts';
 import type { ClaimedTimer, NewTimer, TimerRequest } from '../../src/core/timer.ts';
-import { createClaimStore, type Claimed, type Floor } from '../../src/store/claim.ts';
+import { createClaimStore } from '../../src/store/claim.ts';
+import type { Claimed, Floor } from '../../src/store/claimedRows.ts';
 import { createTimerCreator } from '../../src/store/createTimers.ts';
 import type { Database } from '../../src/store/database.ts';
 import { createProcessStore } from '../../src/store/processes.ts';
@@ -88,11 +89,17 @@ export async function insertMany(
 /** A process as the store sees it. */
 export interface Owner {
   readonly id: number;
-  claimAhead(options?: { floor?: Floor; rowsMax?: number; lookAheadMs?: number }): Promise<Claimed>;
+  claimAhead(options?: {
+    floor?: Floor;
+    rowsMax?: number;
+    lookAheadMs?: number;
+    lanes?: readonly number[];
+  }): Promise<Claimed>;
   sweep(options?: {
     floor?: Floor;
     rowsMax?: number;
     lookAheadMs?: number;
+    lanes?: readonly number[];
     lostClaims?: readonly number[];
   }): Promise<Claimed>;
   /** Lets its heartbeat lapse, so long ago, and has it declared dead. */
@@ -104,7 +111,7 @@ export async function registerOwner(database: Database, ttlMs = 60_000): Promise
   const store = createClaimStore(database);
   const processes = createProcessStore(database);
   await processes.register(id, ttlMs);
-  const defaults = { floor: fromStart, rowsMax: 500, lookAheadMs: 1_000 };
+  const defaults = { floor: fromStart, rowsMax: 500, lookAheadMs: 1_000, lanes: [] };
   return {
     id,
     claimAhead: (options = {}) =>

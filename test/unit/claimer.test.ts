@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { ClaimedTimer } from '../../src/core/timer.ts';
-import { createClaimer, type ClaimStore } from '../../src/scheduler/claimer.ts';
+import { createClaimer, type ClaimParked, type ClaimStore } from '../../src/scheduler/claimer.ts';
 import { createDatabaseClock } from '../../src/scheduler/databaseClock.ts';
 import { claimedTimer } from './fakes/timers.ts';
 
@@ -22,6 +22,8 @@ function setUp(options: { catchUpRate?: number } = {}) {
   const asked: (Asked & { statement: string })[] = [];
   const calls: string[] = [];
   const answers: (readonly ClaimedTimer[] | Error)[] = [];
+  const parked: ClaimParked[][] = [];
+  let lanes: readonly number[] = [];
   let during: (() => void) | undefined;
   function answer(statement: string, ask: Asked) {
     asked.push({ statement, ...ask });
@@ -30,7 +32,8 @@ function setUp(options: { catchUpRate?: number } = {}) {
     during = undefined;
     const timers = answers.shift() ?? [];
     if (timers instanceof Error) return Promise.reject(timers);
-    return Promise.resolve({ timers, databaseNowMs: databaseNowMs(), walkedTo: null });
+    const found = { timers, parked: parked.shift() ?? [] };
+    return Promise.resolve({ ...found, databaseNowMs: databaseNowMs(), walkedTo: null });
   }
   const store: ClaimStore = {
     claimAhead: (ask) => answer('claimAhead', ask),
@@ -55,9 +58,12 @@ function setUp(options: { catchUpRate?: number } = {}) {
       holders: () => [],
       isShort: () => false,
     },
+    crowdedLanes: () => lanes,
   });
   return {
     claimer,
+    parked,
+    setLanes: (ids: readonly number[]) => (lanes = ids),
     asked,
     calls,
     answers,
@@ -152,7 +158,11 @@ test('a sweep that finds more goes on fairly, those that have more behind their 
   assert.ok(behind !== undefined && 'known' in behind && behind.walkFrom === null);
   assert.deepEqual(behind.known, [{ projectId: 1, floor: { nextAtMs: 30, id: 4 }, most: 2 }]);
   assert.equal(claimer.hasMore(2), false);
-  assert.deepEqual(await claimer.sweepStep(1, 2), [], 'nobody is behind, and no walk is due');
+  assert.deepEqual(
+    (await claimer.sweepStep(1, 2)).timers,
+    [],
+    'nobody is behind, and no walk is due',
+  );
   assert.equal(claimer.sweepDueInMs(), 1_000);
   pass(1_000);
   await claimer.sweepStep(1, 2);
@@ -171,7 +181,7 @@ test('a backlog that has no room is not asked for again at once', async () => {
   fillBacklogRoom();
   assert.equal(claimer.hasMore(2), false);
   assert.ok(claimer.sweepDueInMs() > 0);
-  assert.deepEqual(await claimer.sweepStep(1, 2), []);
+  assert.deepEqual((await claimer.sweepStep(1, 2)).timers, []);
   assert.equal(asked.length, 1);
 });
 
@@ -240,11 +250,37 @@ test('CATCH_UP_RATE bounds what the sweep takes up, not the ordinary poll', asyn
   answers.push([timer(1, 10), timer(2, 20)]);
   await claimer.sweepStep(1, 100);
   assert.equal(asked.at(-1)?.rowsMax, 2, 'a quarter of a second of it at first');
-  assert.deepEqual(await claimer.sweepStep(1, 100), []);
+  assert.deepEqual((await claimer.sweepStep(1, 100)).timers, []);
   assert.equal(asked.length, 1, 'no token, no statement');
   pass(125);
   await claimer.sweepStep(1, 100);
   assert.equal(asked.at(-1)?.rowsMax, 1);
   await claimer.poll(1, 100);
   assert.equal(asked.at(-1)?.rowsMax, 100);
+});
+
+test('what a claim has parked counts as found: the floor follows it, and a sweep goes on behind it', async () => {
+  const { claimer, answers, parked, asked, setLanes, floors } = setUp();
+  const park = (id: number, nextAtMs: number) => ({ id, nextAtMs, projectId: 1, lane: 5 });
+  setLanes([5]);
+  answers.push([timer(1, 1_000_100)], []);
+  parked.push([park(2, 1_000_200)], []);
+  const found = await claimer.poll(1, 100);
+  assert.deepEqual(found.parked, [park(2, 1_000_200)]);
+  await claimer.poll(1, 100);
+  assert.deepEqual(floors().at(-1), { nextAtMs: 1_000_200, id: 2 });
+  assert.deepEqual(
+    asked.map(({ lanes }) => lanes),
+    [[5], [5]],
+  );
+  answers.push([], []);
+  parked.push([park(3, 10), park(4, 20)], [park(6, 30), park(7, 40)]);
+  await claimer.sweepStep(1, 2);
+  assert.equal(claimer.hasMore(2), true);
+  await claimer.sweepStep(1, 2);
+  await claimer.sweepStep(1, 2);
+  await claimer.sweepStep(1, 2);
+  const behind = asked.at(-1);
+  assert.ok(behind !== undefined && 'known' in behind);
+  assert.deepEqual(behind.known, [{ projectId: 1, floor: { nextAtMs: 40, id: 7 }, most: 2 }]);
 });

@@ -78,7 +78,11 @@ export function schedulerWorld(
     if (storeError !== undefined) return Promise.reject(storeError);
     const taken = dueRows({ floor, lookAheadMs, may }).slice(0, rowsMax);
     for (const row of taken) Object.assign(row, { owner, claim });
-    return Promise.resolve({ timers: taken.map(asClaimed), databaseNowMs: sampled() });
+    return Promise.resolve({
+      timers: taken.map(asClaimed),
+      parked: [],
+      databaseNowMs: sampled(),
+    });
   }
 
   function takeFairly(
@@ -109,6 +113,7 @@ export function schedulerWorld(
     for (const row of taken) Object.assign(row, { owner, claim });
     return Promise.resolve({
       timers: taken.map(asClaimed),
+      parked: [],
       databaseNowMs: sampled(),
       walkedTo: projects.size === walkMax ? Math.max(...projects) : null,
     });
