@@ -111,24 +111,33 @@ test('a cancel at another process than the owner, 200 ms or more before due, is 
     });
   }
   const created = await Promise.all(
-    Array.from({ length: 60 }, () => one.post({ url: receiver.url, delay: 1 })),
+    Array.from({ length: 60 }, () => one.post({ url: receiver.url, delay: 3 })),
   );
-  const answers = await Promise.all(created.map(({ body }) => two.cancel(body['id'])));
-  const marker = await one.post({ url: receiver.url, delay: 1.2 });
+  const answers = await Promise.all(
+    created.map(async ({ body }) => {
+      const aheadMs = Date.parse(String(body['due_at'])) - Date.now();
+      return { ...(await two.cancel(body['id'])), aheadMs };
+    }),
+  );
+  const marker = await one.post({ url: receiver.url, delay: 3.2 });
   await eventually('what was due before the marker has been called', () =>
     receiver.arrivals.some(({ path }) => idOf(path) === marker.body['id']),
   );
   const called = new Set(receiver.arrivals.map(({ path }) => idOf(path)));
-  let cancelled = 0;
   for (const [index, { status, body }] of answers.entries()) {
     const id = Number(created[index]?.body['id']);
     assert.ok([200, 409, 503].includes(status), JSON.stringify(body));
     if (status !== 200) continue;
-    cancelled += 1;
     assert.ok(!called.has(id), `timer ${id} was called although its cancel was answered 200`);
     assert.equal((await one.get(`/timers/${id}`)).body['status'], 'cancelled');
   }
-  assert.ok(cancelled >= 57, `only ${cancelled} of 60 cancels succeeded`);
+  // By the machine's leave: where it stood still for seconds there were none in time.
+  const inTime = answers.filter(({ aheadMs }) => aheadMs >= 200);
+  const refused = inTime.filter(({ status }) => status !== 200);
+  assert.ok(
+    refused.length <= inTime.length / 20,
+    `${refused.length} of ${inTime.length} were refused: ${JSON.stringify(refused[0])}`,
+  );
 });
 
 test('connections that are ended again and again under load lose nothing, and no answer is a 500', async () => {
