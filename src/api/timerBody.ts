@@ -1,6 +1,6 @@
 import type { ResponseSample } from '../core/attempt.ts';
 import { bodyText } from '../core/bodyText.ts';
-import { instantText } from '../core/instant.ts';
+import { instantMaxMs, instantText } from '../core/instant.ts';
 import type { RetryPolicy } from '../core/retryPolicy.ts';
 import type { TimerId } from '../core/ids.ts';
 import { shownHeaders } from '../core/secretHeaders.ts';
@@ -80,6 +80,7 @@ function stateFields(timer: TimerState) {
     next_attempt_at: instant(timer.nextAtMs),
     finished_at: instant(timer.finishedAtMs),
     failure_code: timer.failureCode,
+    defect: timer.defect,
   };
 }
 
@@ -108,7 +109,7 @@ function attemptBody(attempt: Attempt) {
 
 /** Seconds with fractions, never negative. */
 function secondsLeft(ms: number): number {
-  return Math.max(0, Math.round(ms) / 1_000);
+  return Math.min(Math.max(0, Math.round(ms)), instantMaxMs) / 1_000;
 }
 
 function instant(ms: number | null): string | null {

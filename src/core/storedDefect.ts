@@ -14,16 +14,16 @@ export interface StoredParts {
 const methods: ReadonlySet<string> = new Set(httpMethods);
 
 /**
- * What of a timer is not as the API writes it, in a word or two; undefined for most. Others may have written
+ * What of a timer is not as the API writes it, in a few words; undefined for most. Others may have written
  * to the database, or it may have been restored wrongly. Of secrets it says nothing.
  */
 export function storedDefect(parts: StoredParts): string | undefined {
   const { nextAtMs, method, timeoutMs, headers, retry } = parts;
-  if (nextAtMs === null) return 'its instant is infinite';
-  if (!methods.has(method)) return 'its method is not one that timers have';
-  if (timeoutMs !== null && !(timeoutMs >= 1)) return 'its timeout is not positive';
-  if (headers !== null && !areHeaders(headers)) return 'its headers are none';
-  if (retry !== null && !isPolicy(retry)) return 'its retry policy is none';
+  if (nextAtMs === null) return 'next_attempt_at is infinite';
+  if (!methods.has(method)) return `method is none of ${httpMethods.join(', ')}`;
+  if (timeoutMs !== null && !(timeoutMs >= 1)) return 'timeout is not positive';
+  if (headers !== null && !areHeaders(headers)) return 'headers are not names with texts';
+  if (retry !== null && !isPolicy(retry)) return 'retry is not a retry policy';
   return undefined;
 }
 
@@ -38,9 +38,10 @@ export const withoutDefect: ShownParts = {
   retry: null,
 };
 
-/** What can be shown of a stored timer: all of it, as a rule. */
-export function shownParts(parts: ShownParts): ShownParts {
-  return storedDefect({ ...parts, nextAtMs: 0 }) === undefined ? parts : withoutDefect;
+/** What can be shown of a stored timer, all of it as a rule, and else what is wrong with it. */
+export function shownParts(parts: ShownParts): ShownParts & { readonly defect?: string } {
+  const defect = storedDefect({ ...parts, nextAtMs: 0 });
+  return defect === undefined ? parts : { ...withoutDefect, defect };
 }
 
 function areHeaders(value: unknown): boolean {

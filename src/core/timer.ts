@@ -86,6 +86,8 @@ export interface TimerState {
   readonly expiresAtMs: number | null;
   readonly finishedAtMs: number | null;
   readonly failureCode: FailureCode | null;
+  /** What of it is not as the API writes it, and was left out here; see core/storedDefect. */
+  readonly defect?: string;
   /** Seconds-to-be: milliseconds until due by the database's clock, never negative, 0 when finished. */
   readonly timeLeftMs: number;
 }

@@ -232,12 +232,24 @@ function messageOf(err: unknown): string {
  * those of numbers.
  */
 function instantMs(text: string): number {
-  const match = /^(\d{4,6}-\d\d-\d\d) (\d\d:\d\d:\d\d)(\.\d+)?([+-]\d\d)(?::?(\d\d))?/.exec(text);
+  const match =
+    /^(\d{4,6})(-\d\d-\d\d) (\d\d:\d\d:\d\d)(\.\d+)?([+-]\d\d)(?::?(\d\d))?(?::\d\d)?( BC)?$/.exec(
+      text,
+    );
   if (match === null) {
     if (text === 'infinity') return Infinity;
     if (text === '-infinity') return -Infinity;
     throw new Error(`not an instant: ${text}`);
   }
-  const [, day = '', time = '', fraction = '', hours = '', minutes = '00'] = match;
-  return Date.parse(`${day}T${time}${hours}:${minutes}`) + Number(`0${fraction}`) * 1_000;
+  const [, spelt = '', day = '', time = '', fraction = '', hours = '', minutes = '00', era] = match;
+  const year = era === undefined ? Number(spelt) : 1 - Number(spelt);
+  const ms = Date.parse(`${isoYear(year)}${day}T${time}${hours}:${minutes}`);
+  // PostgreSQL's calendar goes on where that of JavaScript ends.
+  return Number.isNaN(ms) ? Infinity : ms + Number(`0${fraction}`) * 1_000;
+}
+
+/** ISO 8601 has the year 0 for 1 BC, and a sign and six digits for those that four do not hold. */
+function isoYear(year: number): string {
+  if (year >= 0 && year <= 9_999) return String(year).padStart(4, '0');
+  return `${year < 0 ? '-' : '+'}${String(Math.abs(year)).padStart(6, '0')}`;
 }

@@ -1,3 +1,4 @@
+import { msUntil } from './msUntil.ts';
 import type { Statement } from './database.ts';
 
 /**
@@ -60,16 +61,14 @@ const summaryColumns = (isHot: boolean) => [
   't.attempts',
 ];
 
-const msOf = (instant: string) => `round(date_part('epoch', ${instant}) * 1000)::bigint`;
-const msUntil = (instant: string) =>
-  `(extract(epoch FROM ${instant} - clock_timestamp()) * 1000)::float8`;
+const msOf = (instant: string) => `round(date_part('epoch', ${instant}) * 1000)`;
 
 /** What comes of every row, and (on the right) how it is read: listTimers.ts. */
 const identityAnswer = [
   'x.id',
   'x.status',
   'x.owner',
-  `-${msUntil('(SELECT p.expires_at FROM belfry.processes p WHERE p.id = x.owner)')}`,
+  `-(${msUntil('(SELECT p.expires_at FROM belfry.processes p WHERE p.id = x.owner)')})`,
   `coalesce(${msUntil('x.next_at')}, 0)`,
   msOf('x.next_at'),
 ];

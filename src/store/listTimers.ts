@@ -201,7 +201,7 @@ function statusOf(row: IdentityRow | SummaryRow): StoredStatus {
 function summaryOf(projectId: number, row: SummaryRow): StoredSummary {
   const stored = statusOf(row);
   const parts = { method: row[13], headers: row[14], timeoutMs: row[17], retry: row[18] };
-  const { method, headers, timeoutMs, retry } = shownParts(parts);
+  const { method, headers, timeoutMs, retry, ...defect } = shownParts(parts);
   return {
     ...stored,
     timer: {
@@ -226,6 +226,7 @@ function summaryOf(projectId: number, row: SummaryRow): StoredSummary {
       expiresAtMs: row[23],
       finishedAtMs: row[24],
       failureCode: row[25],
+      ...defect,
       attemptCount: row[26],
       timeLeftMs: row[27],
     },

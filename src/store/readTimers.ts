@@ -12,6 +12,7 @@ import type {
 } from '../core/timer.ts';
 import { shownParts } from '../core/storedDefect.ts';
 import type { Database } from './database.ts';
+import { msUntil } from './msUntil.ts';
 
 /** A timer as it stands in the database, and who holds it. */
 export interface StoredTimer {
@@ -44,9 +45,9 @@ WITH found AS (
 SELECT f.id, f.project_id, f.status, f.url, f.method, f.created_at, f.due_at, f.next_at,
   f.expires_at, f.finished_at, f.failure_code,
   CASE WHEN f.next_at IS NULL THEN 0
-    ELSE greatest(0, (extract(epoch FROM f.due_at - clock_timestamp()) * 1000)::float8) END,
-  f.owner, (extract(epoch FROM clock_timestamp() - p.expires_at) * 1000)::float8,
-  coalesce((extract(epoch FROM f.next_at - clock_timestamp()) * 1000)::float8, 0),
+    ELSE greatest(0, ${msUntil('f.due_at')}) END,
+  f.owner, -(${msUntil('p.expires_at')}),
+  coalesce(${msUntil('f.next_at')}, 0),
   (SELECT json_agg(json_build_object(
       'number', a.number, 'startedAtMs', extract(epoch FROM a.started_at) * 1000,
       'latenessMs', a.lateness_ms, 'durationMs', a.duration_ms, 'status', a.status,
@@ -132,7 +133,7 @@ export function createTimerReader(database: Database) {
       const [row] = await database.inProject(projectId).query<ReadRow>(readTimer, [id, projectId]);
       if (row === undefined) return undefined;
       const parts = { method: row[4], headers: row[16], timeoutMs: row[19], retry: row[20] };
-      const { method, headers, timeoutMs, retry } = shownParts(parts);
+      const { method, headers, timeoutMs, retry, ...defect } = shownParts(parts);
       return {
         timer: {
           id: timerIdFromDatabase(row[0]),
@@ -157,6 +158,7 @@ export function createTimerReader(database: Database) {
           expiresAtMs: row[8],
           finishedAtMs: row[9],
           failureCode: row[10],
+          ...defect,
           timeLeftMs: row[11],
           attempts: row[15] ?? [],
         },

@@ -24,19 +24,22 @@ test('timers that are not as they were written end after three tries, and spoil 
   await using receiver = await startReceiver();
   const { database } = db;
   const corrupted = [
-    `retry = '{"attemptsMax": "many"}'`,
-    `retry = '[]'`,
-    `retry = jsonb_build_object('attemptsMax', 3, 'baseMs', 1, 'factor', 1, 'capMs', 1, 'jitter', 0,
-       'ageMaxMs', NULL, 'on', '[{}]'::jsonb)`,
-    `headers = '[1, 2]'`,
-    `headers = '{"x-a": 5}'`,
-    `headers = '{"x-a": {"opened": "no"}}'`,
-    `method = 'BREW'`,
-    `timeout_ms = -5`,
-  ];
+    [`retry = '{"attemptsMax": "many"}'`, 'retry'],
+    [`retry = '[]'`, 'retry'],
+    [
+      `retry = jsonb_build_object('attemptsMax', 3, 'baseMs', 1, 'factor', 1, 'capMs', 1, 'jitter', 0,
+         'ageMaxMs', NULL, 'on', '[{}]'::jsonb)`,
+      'retry',
+    ],
+    [`headers = '[1, 2]'`, 'headers'],
+    [`headers = '{"x-a": 5}'`, 'headers'],
+    [`headers = '{"x-a": {"opened": "no"}}'`, 'headers'],
+    [`method = 'BREW'`, 'method'],
+    [`timeout_ms = -5`, 'timeout'],
+  ] as const;
   const infinite = 54;
   await insertMany(database, { count: 60, dueInMs: '-n', url: receiver.url });
-  for (const [index, change] of corrupted.entries()) {
+  for (const [index, [change]] of corrupted.entries()) {
     await sql(database, `UPDATE belfry.timers SET ${change} WHERE id = $1`, [5 * (index + 1)]);
   }
   // These say something, if nothing that the API would write: never too late.
@@ -45,13 +48,14 @@ test('timers that are not as they were written end after three tries, and spoil 
   await sql(database, `UPDATE belfry.timers SET url = 'nowhere' WHERE id = 53`);
   await using app = await startTestApp(db.url, quickRetries);
   await receiver.arrived(60 - corrupted.length - 1);
-  for (const index of corrupted.keys()) {
+  for (const [index, [change, field]] of corrupted.entries()) {
     const body = await finished(app, 5 * (index + 1));
     assert.deepEqual(
       [body['status'], body['failure_code'], codesOf(body)],
       ['failed', 'unprocessable', Array.from({ length: 3 }, () => 'unprocessable')],
-      corrupted[index],
+      change,
     );
+    assert.match(String(body['defect']), new RegExp(`^${field} (is|are) `));
   }
   const { history } = await eventually('the one without an instant gets one', async () => {
     const stored = await storedAs(database, infinite);
@@ -64,7 +68,10 @@ test('timers that are not as they were written end after three tries, and spoil 
     ['attempts_exhausted', 'request_invalid'],
   );
   const listed = await app.get('/timers?status=failed');
-  assert.equal((listed.body['timers'] as unknown[]).length, corrupted.length + 1);
+  const timers = listed.body['timers'] as { defect?: string }[];
+  assert.equal(timers.length, corrupted.length + 1);
+  assert.equal(timers.filter(({ defect }) => defect !== undefined).length, corrupted.length);
+  assert.equal('defect' in nowhere, false);
   assert.equal(receiver.arrivals.length, 60 - corrupted.length - 1, 'each once');
   const failed = await metric(app.url, 'belfry_unprocessable_total');
   assert.equal(failed, 3 * corrupted.length + 1);
@@ -84,6 +91,38 @@ test('timers of years that no calendar of JSON has are sent, and hold up nobody'
   const good = receiver.arrivals.filter(({ path }) => path.startsWith('/good'));
   assert.equal(new Set(good.map(({ path }) => path)).size, 20);
   assert.equal((await app.get('/timers?due_before=2000-01-01T00:00:00Z')).status, 200);
+});
+
+test('timers whose instants no calendar has are shown with the others, and can be cancelled', async () => {
+  await using db = await createTestDatabase();
+  await using app = await startTestApp(db.url);
+  const instants = [
+    ['infinity', '9999-12-31T23:59:59.999Z'],
+    ['12000-01-01 00:00:00+00', '9999-12-31T23:59:59.999Z'],
+    ['290000-01-01 00:00:00+00', '9999-12-31T23:59:59.999Z'],
+  ] as const;
+  await insertMany(db.database, { count: 4, dueInMs: '3600000' });
+  for (const [index, [instant]] of instants.entries()) {
+    await sql(
+      db.database,
+      'UPDATE belfry.timers SET next_at = $1, due_at = $1, expires_at = $1 WHERE id = $2',
+      [instant, index + 1],
+    );
+  }
+  await sql(db.database, `UPDATE belfry.timers SET created_at = '0100-05-06 BC' WHERE id = 4`);
+  for (const [index, [, shown]] of instants.entries()) {
+    const { status, body } = await app.get(`/timers/${index + 1}`);
+    const { due_at: due, next_attempt_at: next, expires_at: expires, time_left: left } = body;
+    assert.deepEqual([status, due, next, expires], [200, shown, shown, shown]);
+    assert.ok(Number(left) > 1e11 && Number.isFinite(left), String(left));
+  }
+  assert.equal((await app.get('/timers/4')).body['created_at'], '0000-01-01T00:00:00.000Z');
+  for (const order of ['newest', 'soonest']) {
+    const { status, body } = await app.get(`/timers?order=${order}&status=pending`);
+    assert.deepEqual([status, (body['timers'] as unknown[]).length], [200, 4], order);
+  }
+  assert.equal((await app.get('/timers/1/why')).status, 200);
+  assert.equal((await app.cancel(1)).status, 200);
 });
 
 test('a secret that no key decrypts is tried by the policy, ends the timer by its reason, and goes out once it can be', async () => {

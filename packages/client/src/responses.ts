@@ -127,6 +127,8 @@ interface TimerCore {
   readonly next_attempt_at: string | null;
   readonly finished_at: string | null;
   readonly failure_code: FailureCode | null;
+  /** What of it was damaged in the database, so that nothing is sent of it; left out for none. */
+  readonly defect?: string;
 }
 
 /** A timer with its attempts. */

@@ -2,6 +2,7 @@ import type { FastifyInstance } from 'fastify';
 import { Type } from 'typebox';
 import type { Actor, ChainedEntry, Deed } from '../../core/audit.ts';
 import { BelfryError, invalidField } from '../../core/errors.ts';
+import { instantText } from '../../core/instant.ts';
 import { hasScope } from '../../core/principal.ts';
 import { described } from '../openapi/operation.ts';
 import { AuditListBody } from '../schemas/audit.ts';
@@ -104,5 +105,5 @@ function wholeNumber(
 }
 
 function entryBody({ projectId, atMs, ...entry }: ChainedEntry) {
-  return { ...entry, project: projectId, at: new Date(atMs).toISOString() };
+  return { ...entry, project: projectId, at: instantText(atMs) };
 }

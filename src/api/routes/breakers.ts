@@ -2,6 +2,7 @@ import type { FastifyInstance } from 'fastify';
 import type { Actor } from '../../core/audit.ts';
 import type { ShownBreaker } from '../../core/breaker.ts';
 import { BelfryError, type ErrorCode } from '../../core/errors.ts';
+import { instantText } from '../../core/instant.ts';
 import { originOf } from '../../core/target.ts';
 import { described, type Parameters } from '../openapi/operation.ts';
 import { BreakerListBody, breakerOrigin, ResetBreakerBody } from '../schemas/breaker.ts';
@@ -82,8 +83,8 @@ function breakerBody({ origin, reason, failingSinceMs, nextProbeAtMs, probes }: 
   return {
     destination: origin,
     state: reason,
-    failing_since: new Date(failingSinceMs).toISOString(),
-    next_probe_at: nextProbeAtMs === null ? null : new Date(nextProbeAtMs).toISOString(),
+    failing_since: instantText(failingSinceMs),
+    next_probe_at: nextProbeAtMs === null ? null : instantText(nextProbeAtMs),
     failed_probes: probes,
   };
 }

@@ -1,6 +1,7 @@
 import type { FastifyInstance } from 'fastify';
 import type { Actor, Deed } from '../../core/audit.ts';
 import { BelfryError, invalidField, type ErrorCode } from '../../core/errors.ts';
+import { instantText } from '../../core/instant.ts';
 import { secretsNotConfigured } from '../../core/secretHeaders.ts';
 import {
   parseRotationCursor,
@@ -182,7 +183,7 @@ function secretBody({ name, keyId, createdAtMs, updatedAtMs }: ShownSecret) {
   return {
     name,
     key_id: keyId,
-    created_at: new Date(createdAtMs).toISOString(),
-    updated_at: new Date(updatedAtMs).toISOString(),
+    created_at: instantText(createdAtMs),
+    updated_at: instantText(updatedAtMs),
   };
 }

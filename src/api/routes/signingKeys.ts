@@ -3,6 +3,7 @@ import { Type } from 'typebox';
 import type { Actor } from '../../core/audit.ts';
 import { parseSpan } from '../../core/due.ts';
 import { BelfryError, type ErrorCode } from '../../core/errors.ts';
+import { instantText } from '../../core/instant.ts';
 import { secretsNotConfigured } from '../../core/secretHeaders.ts';
 import {
   isSigningKeyId,
@@ -252,7 +253,7 @@ function keyBody({ id, destination, scheme, publicText, ...key }: ShownSigningKe
     destination,
     scheme,
     public_key: publicText,
-    created_at: new Date(key.createdAtMs).toISOString(),
-    retires_at: key.retiresAtMs === null ? null : new Date(key.retiresAtMs).toISOString(),
+    created_at: instantText(key.createdAtMs),
+    retires_at: key.retiresAtMs === null ? null : instantText(key.retiresAtMs),
   };
 }

@@ -3,6 +3,7 @@ import { Type } from 'typebox';
 import type { Actor } from '../../core/audit.ts';
 import { parseSpan } from '../../core/due.ts';
 import { BelfryError, invalidField, type ErrorCode } from '../../core/errors.ts';
+import { instantText } from '../../core/instant.ts';
 import type { Rate } from '../../core/limits.ts';
 import { hasScope, hasScopes, type Principal } from '../../core/principal.ts';
 import { newToken } from '../../core/token.ts';
@@ -301,8 +302,8 @@ function parseProject(value: unknown, principal: Principal): number {
 }
 
 export function projectBody({ id, name, createdAtMs, pausedAtMs }: ShownProject) {
-  const pausedAt = pausedAtMs === null ? null : textOf(pausedAtMs);
-  return { id, name, created_at: textOf(createdAtMs), paused_at: pausedAt };
+  const pausedAt = pausedAtMs === null ? null : instantText(pausedAtMs);
+  return { id, name, created_at: instantText(createdAtMs), paused_at: pausedAt };
 }
 
 function tokenBody(token: ShownToken) {
@@ -314,13 +315,9 @@ function tokenBody(token: ShownToken) {
     name,
     scopes,
     rate: rate === null ? null : rateBody(rate),
-    created_at: textOf(createdAtMs),
-    expires_at: expiresAtMs === null ? null : textOf(expiresAtMs),
-    revoked_at: revokedAtMs === null ? null : textOf(revokedAtMs),
-    last_used_at: lastUsedAtMs === null ? null : textOf(lastUsedAtMs),
+    created_at: instantText(createdAtMs),
+    expires_at: expiresAtMs === null ? null : instantText(expiresAtMs),
+    revoked_at: revokedAtMs === null ? null : instantText(revokedAtMs),
+    last_used_at: lastUsedAtMs === null ? null : instantText(lastUsedAtMs),
   };
-}
-
-function textOf(ms: number): string {
-  return new Date(ms).toISOString();
 }

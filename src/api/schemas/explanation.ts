@@ -1,5 +1,6 @@
 import { Type } from 'typebox';
 import { blockerCodes, countMax, type Blocker, type Explanation } from '../../core/blockers.ts';
+import { instantText } from '../../core/instant.ts';
 import { statusWord } from './timer.ts';
 import { instant, nullable, wordOf } from './values.ts';
 
@@ -56,23 +57,19 @@ export function explanationBody(id: number, explanation: Explanation) {
   return {
     id,
     status,
-    now: isoOf(nowMs),
+    now: instantText(nowMs),
     blocker: blockerBody(first),
     also: also.map(blockerBody),
-    expected_at: expectedAtMs === null ? null : isoOf(expectedAtMs),
+    expected_at: expectedAtMs === null ? null : instantText(expectedAtMs),
   };
 }
 
 function blockerBody({ sinceMs, untilMs, errorCode, heldBy, ...rest }: Blocker) {
   return {
     ...rest,
-    ...(sinceMs === undefined ? {} : { since: sinceMs === null ? null : isoOf(sinceMs) }),
-    until: untilMs === null ? null : isoOf(untilMs),
+    ...(sinceMs === undefined ? {} : { since: sinceMs === null ? null : instantText(sinceMs) }),
+    until: untilMs === null ? null : instantText(untilMs),
     ...(errorCode === undefined ? {} : { error_code: errorCode }),
     ...(heldBy === undefined ? {} : { held_by: heldBy }),
   };
-}
-
-function isoOf(ms: number): string {
-  return new Date(ms).toISOString();
 }

@@ -122,6 +122,12 @@ const stateFields = {
         'Why it failed; null when it did not. attempts_exhausted: no attempt succeeded; too_old: the next one would have come after retry.max_age; gone: the receiver answered 410; declined: it answered with `belfry-retry: no`; status_not_retried: its status is not one of retry.on; expired: it could not start before expires_at; attempts_lost: its process died in three attempts in a row; unprocessable: nothing could be sent, for a reason that an operator has to mend (error_code of its attempts).',
     }),
   ),
+  defect: Type.Optional(
+    Type.String({
+      description:
+        'What of it is not as the service writes it, where something in the database was damaged: nothing is sent of it, and what it says is shown as null or left out. As a rule there is none.',
+    }),
+  ),
 };
 
 export const TimerBody = Type.Object(

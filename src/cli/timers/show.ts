@@ -37,6 +37,7 @@ export function showTimer(timer: Timer, terminal: Terminal): void {
     ['calls', visible(`${timer.method} ${timer.url}`)],
     ['due', shownInstant(timer.due_at, nowMs)],
   ];
+  if (timer.defect !== undefined) rows.push(['defect', visible(timer.defect)]);
   if (timer.next_attempt_at !== null && timer.next_attempt_at !== timer.due_at) {
     rows.push(['next attempt', shownInstant(timer.next_attempt_at, nowMs)]);
   }
