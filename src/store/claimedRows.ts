@@ -107,8 +107,9 @@ type ClockRow = readonly [
 
 export type ClaimedRow = TimerRow | ParkedRow | ClockRow;
 
+/** Leaves no rows behind, for the reason that `takeRows` has: claims are the largest answers there are. */
 export function claimedFrom(
-  rows: readonly ClaimedRow[],
+  rows: ClaimedRow[],
   fence: { readonly owner: number; readonly claim: number },
 ): Claimed {
   const timers: ClaimedTimer[] = [];
@@ -119,6 +120,7 @@ export function claimedFrom(
     else if (row[3] === null) parked.push(parkedTimer(row));
     else timers.push(claimedTimer(row, fence));
   }
+  rows.length = 0;
   return { timers, parked, databaseNowMs };
 }
 

@@ -6,6 +6,7 @@ import {
   requestRole,
   type RequestIdentity,
 } from './projectQuery.ts';
+import { takeRows } from './takeRows.ts';
 
 /** One SQL statement, named after the function that runs it; named ones are prepared once. */
 export interface Statement {
@@ -115,10 +116,8 @@ export function createDatabase(options: DatabaseOptions): Database {
       values: readonly unknown[] = [],
     ) =>
       checkedOut(statement.name, async (client) => {
-        const run = () =>
-          client.query<Row & unknown[]>({ ...configOf(statement, values), rowMode: 'array' });
-        const result = await (localSettings === '' ? run() : withLocal(client, localSettings, run));
-        return result.rows;
+        const run = () => ask<Row>(client, configOf(statement, values));
+        return localSettings === '' ? run() : withLocal(client, localSettings, run);
       }),
     inProject: (projectId) => ({
       query: <Row extends readonly unknown[]>(
@@ -140,6 +139,18 @@ export function createDatabase(options: DatabaseOptions): Database {
       }),
     close: () => pool.end(),
   };
+}
+
+async function ask<Row>(
+  client: pg.ClientBase,
+  config: pg.QueryConfig & { values: unknown[] },
+): Promise<Row[]> {
+  try {
+    return takeRows(await client.query<Row & unknown[]>({ ...config, rowMode: 'array' }));
+  } finally {
+    // For the same reason as the rows.
+    config.values.length = 0;
+  }
 }
 
 async function withLocal<Result>(

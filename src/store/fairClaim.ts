@@ -149,7 +149,7 @@ function sharesOf({ known, most, walkFrom }: FairClaimOptions): unknown[] {
   ];
 }
 
-function fairlyClaimed(rows: readonly ClaimedRow[], options: FairClaimOptions): FairlyClaimed {
+function fairlyClaimed(rows: ClaimedRow[], options: FairClaimOptions): FairlyClaimed {
   const end = rows.at(-1);
   return {
     ...claimedFrom(rows, options),

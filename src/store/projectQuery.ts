@@ -1,4 +1,5 @@
 import pg from 'pg';
+import { takeRows } from './takeRows.ts';
 
 /**
  * What a statement of one project runs as: a role that row-level security holds to that project, or
@@ -83,9 +84,7 @@ export function createProjectQueries(options: {
 }
 
 /** Of several commands, the last one's: entering answers as well. */
-function rowsOf<Row>(
-  results: { readonly rows: Row[] } | readonly { readonly rows: Row[] }[],
-): Row[] {
+function rowsOf<Row>(results: { rows: Row[] } | readonly { rows: Row[] }[]): Row[] {
   const last = 'rows' in results ? results : results.at(-1);
-  return last?.rows ?? [];
+  return last === undefined ? [] : takeRows(last);
 }
