@@ -32,6 +32,7 @@ export function createDelivery(options: {
     destinations: createDestinations({
       perDestination: config.destinationConcurrency,
       total: config.concurrency,
+      monotonicMs,
     }),
     nowMs,
     monotonicMs,

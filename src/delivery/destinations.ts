@@ -1,4 +1,5 @@
 import { createFlow, type Flow, type Place } from './flow.ts';
+import { createPace, type Pace } from './pace.ts';
 
 /** A project's timers for one origin. */
 export interface Destination {
@@ -38,8 +39,14 @@ interface Origin {
   active: number;
   /** By project. */
   readonly flows: Map<number, Flow>;
-  /** Flows that found all its slots in use, in turn: each slot that is given back passes one on. */
+  /**
+   * Flows that found all its slots in use, or too many that had just started, in turn: each slot that is given
+   * back passes one on, and so does its pace.
+   */
   readonly blocked: Flow[];
+  /** Some wait, or have until now, since all its slots were in use: those are not begun all at once. */
+  isFull: boolean;
+  readonly pace: Pace;
 }
 
 interface Project {
@@ -53,11 +60,12 @@ interface Project {
 // and there is always one for who comes next, however slow all receivers of the others are.
 const timesFree = 9;
 
-export function createDestinations(bounds: {
+export function createDestinations(options: {
   perDestination: number;
   total: number;
+  monotonicMs: () => number;
 }): Destinations {
-  const { perDestination, total } = bounds;
+  const { perDestination, total, monotonicMs } = options;
   const crowd = 2 * perDestination;
   const origins = new Map<string, Origin>();
   const projects = new Map<number, Project>();
@@ -71,7 +79,13 @@ export function createDestinations(bounds: {
   function originOf(name: string): Origin {
     let origin = origins.get(name);
     if (origin === undefined) {
-      origin = { active: 0, flows: new Map(), blocked: [] };
+      const onOpen = () => {
+        passOn(made);
+        serveLine();
+      };
+      const pace = createPace({ slots: perDestination, monotonicMs, onOpen });
+      const made: Origin = { active: 0, flows: new Map(), blocked: [], isFull: false, pace };
+      origin = made;
       origins.set(name, origin);
     }
     return origin;
@@ -106,8 +120,13 @@ export function createDestinations(bounds: {
     if (flow.isLined || flow.waiting() === 0) return;
     flow.isLined = true;
     const origin = originOf(flow.origin);
-    if (origin.active >= perDestination) origin.blocked.push(flow);
+    if (origin.active >= perDestination) block(origin, flow);
     else goToProject(flow);
+  }
+
+  function block(origin: Origin, flow: Flow): void {
+    if (origin.active >= perDestination) origin.isFull = true;
+    origin.blocked.push(flow);
   }
 
   function goToProject(flow: Flow): Project {
@@ -141,8 +160,8 @@ export function createDestinations(bounds: {
     const flow = project.line.shift();
     if (flow === undefined) return;
     const origin = originOf(flow.origin);
-    if (origin.active >= perDestination) {
-      origin.blocked.push(flow);
+    if (origin.active >= perDestination || (origin.isFull && !origin.pace.take())) {
+      block(origin, flow);
       lineUp(project);
       return;
     }
@@ -156,10 +175,12 @@ export function createDestinations(bounds: {
     }
     // It cannot leave any more.
     place.isLeft = true;
+    place.startedAtMs = monotonicMs();
     flow.active += 1;
     origin.active += 1;
     project.active += 1;
     active += 1;
+    if (flow.waiting() === 0 && origin.blocked.length === 0) origin.isFull = false;
     lineUpFlow(flow);
     lineUp(project);
     place.start(place);
@@ -195,8 +216,9 @@ export function createDestinations(bounds: {
       serveLine();
       return place;
     },
-    release({ flow }) {
+    release({ flow, startedAtMs }) {
       const origin = originOf(flow.origin);
+      origin.pace.ended(monotonicMs() - startedAtMs);
       flow.active -= 1;
       flow.released();
       origin.active -= 1;

@@ -3,6 +3,7 @@ export interface Place {
   readonly flow: Flow;
   readonly start: (place: Place) => void;
   isLeft: boolean;
+  startedAtMs: number;
 }
 
 /** Those of one project that wait for slots of one origin: first in, first out. */
@@ -52,7 +53,7 @@ export function createFlow(projectId: number, origin: string): Flow {
     isLined: false,
     waiting,
     push(start) {
-      const place = { flow, start, isLeft: false };
+      const place = { flow, start, isLeft: false, startedAtMs: 0 };
       places.push(place);
       return place;
     },

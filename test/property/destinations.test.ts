@@ -3,6 +3,8 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import { createDestinations, type Place } from '../../src/delivery/destinations.ts';
 
+/** No attempt lasts, so none is held back: see pace.test.ts. */
+const monotonicMs = () => 0;
 const origins = ['http://a', 'http://b', 'http://c', 'http://d', 'http://e'];
 const to = (name: string, projectId = 1) => ({ projectId, origin: `http://${name}` });
 
@@ -25,7 +27,7 @@ test('bounds are never exceeded, no slot is idle while work may start, and each 
       fc.integer({ min: 1, max: 6 }),
       fc.integer({ min: 1, max: 24 }),
       (operations, perDestination, total) => {
-        const destinations = createDestinations({ perDestination, total });
+        const destinations = createDestinations({ perDestination, total, monotonicMs });
         const running: { place: Place; origin: string; projectId: number }[] = [];
         const waiting = new Map<string, { number: number; place?: Place }[]>();
         let asked = 0;
@@ -106,7 +108,7 @@ test('a crowd at some destinations does not keep another project waiting longer 
       (perDestination, crowded, isAtTheSame) => {
         // Crowds that have more waiting than they can ever get.
         const total = perDestination * crowded;
-        const destinations = createDestinations({ perDestination, total });
+        const destinations = createDestinations({ perDestination, total, monotonicMs });
         const running: Place[] = [];
         for (let index = 0; index < crowded; index++) {
           for (let job = 0; job < 1_000; job++) {
@@ -128,7 +130,7 @@ test('a crowd at some destinations does not keep another project waiting longer 
 });
 
 test('one project with slow receivers everywhere leaves slots to the others', () => {
-  const destinations = createDestinations({ perDestination: 10, total: 100 });
+  const destinations = createDestinations({ perDestination: 10, total: 100, monotonicMs });
   let started = 0;
   for (let origin = 0; origin < 1_000; origin++) {
     for (let job = 0; job < 10; job++)
@@ -144,7 +146,7 @@ test('one project with slow receivers everywhere leaves slots to the others', ()
 });
 
 test('slots of one origin go to its projects in turn', () => {
-  const destinations = createDestinations({ perDestination: 2, total: 100 });
+  const destinations = createDestinations({ perDestination: 2, total: 100, monotonicMs });
   const started: number[] = [];
   const running: Place[] = [];
   for (const projectId of [1, 2, 3]) {
@@ -164,7 +166,7 @@ test('slots of one origin go to its projects in turn', () => {
 });
 
 test('tens of thousands that are given back as soon as they start do not overflow the stack', () => {
-  const destinations = createDestinations({ perDestination: 1, total: 1 });
+  const destinations = createDestinations({ perDestination: 1, total: 1, monotonicMs });
   const first: Place[] = [];
   destinations.acquire(to('a'), (place) => first.push(place));
   let started = 0;
@@ -180,7 +182,7 @@ test('tens of thousands that are given back as soon as they start do not overflo
 });
 
 test('a start that throws does not block those behind it', () => {
-  const destinations = createDestinations({ perDestination: 1, total: 1 });
+  const destinations = createDestinations({ perDestination: 1, total: 1, monotonicMs });
   let taken: Place | undefined;
   assert.throws(() =>
     destinations.acquire(to('a'), (place) => {
@@ -196,7 +198,7 @@ test('a start that throws does not block those behind it', () => {
 });
 
 test('a destination is slow when its crowd would wait for over three seconds, twice in a row', () => {
-  const destinations = createDestinations({ perDestination: 2, total: 10 });
+  const destinations = createDestinations({ perDestination: 2, total: 10, monotonicMs });
   const running = new Map<string, Place[]>();
   const crowd = (name: string, count: number, projectId = 1) =>
     Array.from({ length: count }, () =>
@@ -242,7 +244,7 @@ test('whoever leaves is passed over, the others keep their order, and all slots 
   });
   fc.assert(
     fc.property(steps, fc.integer({ min: 1, max: 3 }), (operations, perDestination) => {
-      const destinations = createDestinations({ perDestination, total: 3 });
+      const destinations = createDestinations({ perDestination, total: 3, monotonicMs });
       const started: number[] = [];
       const left = new Set<number>();
       const running: Place[] = [];

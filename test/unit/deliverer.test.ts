@@ -30,6 +30,7 @@ function setUp(options: { perDestination?: number } = {}) {
     destinations: createDestinations({
       perDestination: options.perDestination ?? 10,
       total: 10,
+      monotonicMs: () => monotonicMs,
     }),
     nowMs: () => databaseMs,
     monotonicMs: () => monotonicMs,
