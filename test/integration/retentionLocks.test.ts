@@ -21,8 +21,8 @@ import {
 } from '../support/retention.ts';
 import { attemptOf, insertMany, registerOwner } from '../support/storedTimers.ts';
 
-/** Beside the lock's timeout: what two crowded cores may add to a statement. */
-const noiseMs = 400;
+/** Beside the lock's timeout: what a crowded machine and its disk may add to a statement, which gives up after 5 s. */
+const noiseMs = 2_500;
 
 /** Holds a transaction open that has read what `text` reads. */
 async function longReader(url: string, text: string): Promise<AsyncDisposable> {
@@ -95,13 +95,14 @@ test('a long reader of history is left alone, nobody waits noticeably behind, an
     assert.deepEqual(await tableNames(database), [...before, ...past].toSorted());
     assert.ok((await leftIds(database)).history.includes(1_000_000));
   } finally {
-    const { recorded, recordMs, readMs } = await traffic.stop();
-    assert.ok(recorded > 20, `${recorded} recorded`);
-    const waitedMs = Math.max(recordMs, readMs);
-    assert.ok(waitedMs < partitionLockTimeoutMs + noiseMs, `${recordMs} ms, ${readMs} ms`);
+    await traffic.stop();
     await reader[Symbol.asyncDispose]();
     await others.close();
   }
+  const { recorded, recordMs, readMs } = await traffic.stop();
+  assert.ok(recorded > 20, `${recorded} recorded`);
+  const waitedMs = Math.max(recordMs, readMs);
+  assert.ok(waitedMs < partitionLockTimeoutMs + noiseMs, `${recordMs} ms, ${readMs} ms`);
   await retentionOf(database).run(always);
   assert.deepEqual(await tableNames(database), before);
 });
