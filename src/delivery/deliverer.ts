@@ -59,7 +59,7 @@ export function createDeliverer(options: {
       const prepared = job.prepare();
       if (prepared instanceof Promise) return prepareFirst(queuedJob, place, prepared);
       const { request, signingKeys } = prepared;
-      // Spelt out: to spread the two into one took 1.3 µs of an attempt's 70.
+      // Spelt out: to spread the two into one was the costliest line of this file in a profile of a burst.
       send({ job, finish, origin, request, signingKeys, path }, place);
     });
   }
