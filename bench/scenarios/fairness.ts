@@ -1,4 +1,5 @@
 import { alternate, type Bench, type Scenario } from '../harness/bench.ts';
+import { startDiskProbe } from '../harness/diskProbe.ts';
 import { residentMb } from '../harness/processUsage.ts';
 import { startBelfry, type Belfry } from '../belfry.ts';
 import { addProject, clear, seed, settled, unfinished } from '../store.ts';
@@ -69,7 +70,23 @@ async function besideDeadReceiver(
     ours: beside.createP99,
     floor: alone.createP99,
   });
+  recordSync(bench, prefix, beside, alone);
   bench.record({ name: `${prefix}resident memory, most`, unit: 'MB', ours: beside.residentMb });
+}
+
+/** Creates wait for the disk: how long a bare sync of it took meanwhile. */
+function recordSync(
+  bench: Bench,
+  prefix: string,
+  beside: { readonly syncP99: number },
+  alone: { readonly syncP99: number },
+): void {
+  bench.record({
+    name: `${prefix}bare fdatasync, p99`,
+    unit: 'ms',
+    ours: beside.syncP99,
+    floor: alone.syncP99,
+  });
 }
 
 async function besideCrowd(bench: Bench, run: number): Promise<void> {
@@ -117,6 +134,7 @@ async function besideCrowd(bench: Bench, run: number): Promise<void> {
     floor: alone.createP99,
     bars: [{ of: 'ours', atMost: 250 }],
   });
+  recordSync(bench, prefix, beside, alone);
   bench.record({
     name: `${prefix}resident memory, most`,
     unit: 'MB',
@@ -139,6 +157,7 @@ async function neighbour(
   const sampler = setInterval(() => {
     mostMb = Math.max(mostMb, residentMb(belfry.pid));
   }, SAMPLE_EVERY_MS);
+  const stopProbe = await startDiskProbe(belfry.dataDir);
   try {
     const made = await driver.call('create', {
       port: belfry.port,
@@ -148,6 +167,8 @@ async function neighbour(
       pace: { kind: 'open', perSecond, durationMs },
       due: DUE,
     });
+    // As long as creates are made.
+    const synced = await stopProbe();
     assertAccepted(made);
     const distinct = made.created + others;
     const deadlineMs = 60_000 + others;
@@ -157,10 +178,12 @@ async function neighbour(
     return {
       lateness: arrived.lateness,
       createP99: made.latency.p99,
+      syncP99: synced.p99,
       twice: arrived.arrivals - arrived.distinct,
       residentMb: mostMb,
     };
   } finally {
     clearInterval(sampler);
+    await stopProbe();
   }
 }
