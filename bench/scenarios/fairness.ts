@@ -153,11 +153,11 @@ async function neighbour(
   const { sink, driver, sinkPort } = bench;
   const { perSecond, durationMs, others = 0 } = load;
   await sink.call('reset');
+  const stopProbe = await startDiskProbe(belfry.dataDir);
   let mostMb = 0;
   const sampler = setInterval(() => {
     mostMb = Math.max(mostMb, residentMb(belfry.pid));
   }, SAMPLE_EVERY_MS);
-  const stopProbe = await startDiskProbe(belfry.dataDir);
   try {
     const made = await driver.call('create', {
       port: belfry.port,
