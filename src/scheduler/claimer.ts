@@ -103,8 +103,10 @@ export interface Claimer {
   sampleClock(): Promise<void>;
   /** Milliseconds until the next sweep step is due. */
   sweepDueInMs(): number;
-  /** There is more, and room for so many rows of it. */
-  hasMore(rows: number): boolean;
+  /** There is more, and room for a crowd of it. */
+  hasMore(): boolean;
+  /** Of that which is due for an ordinary poll. */
+  hasMoreAhead(): boolean;
   /** The next ordinary poll starts no later than at timers due at this instant. */
   lowerFloor(dueAtMs: number): void;
   /** A fresh claim token. */
@@ -153,8 +155,11 @@ export function createClaimer(options: {
   room: ClaimRoom;
   /** Of destinations at which so much waits that claims park it by themselves. */
   crowdedLanes: () => readonly number[];
+  /** Claims are cheap in crowds: where there is more, it is waited until there is room for so many rows. */
+  crowd: number;
 }): Claimer {
-  const { store, clock, databaseClock, lookAheadMs, catchUpRate, room, crowdedLanes } = options;
+  const { store, clock, databaseClock, lookAheadMs, catchUpRate, room, crowdedLanes, crowd } =
+    options;
   const { monotonicMs } = clock;
   const catchUp =
     catchUpRate === undefined ? undefined : createTokenBucket({ perSecond: catchUpRate, clock });
@@ -200,7 +205,7 @@ export function createClaimer(options: {
     walkPauseMs: (walkedMs: number) => number;
   }): FairCursor {
     const { roomOf: of, ...rest } = options;
-    return createFairCursor({ ...rest, room: { of, holders: room.holders }, monotonicMs });
+    return createFairCursor({ ...rest, room: { of, holders: room.holders }, crowd, monotonicMs });
   }
 
   async function pollFairly(cursor: FairCursor, owner: number, rowsMax: number): Promise<Found> {
@@ -261,6 +266,8 @@ export function createClaimer(options: {
     );
     return { ...found, isOver: allOf(found).length < rowsMax };
   }
+
+  const hasMoreAhead = () => fairly?.hasMore(crowd) === true;
 
   return {
     async poll(owner, rowsMax) {
@@ -353,10 +360,11 @@ export function createClaimer(options: {
         sweepsFairly?.hasMore(1) === true ? 0 : (sweepsFairly?.walkDueInMs() ?? 0);
       return Math.max(sweepDueAtMs - monotonicMs(), fairlyDueInMs, catchUp.nextInMs());
     },
-    hasMore: (rows) =>
-      fairly?.hasMore(rows) === true ||
+    hasMore: () =>
+      hasMoreAhead() ||
       // With a limit, that says when.
-      (catchUp === undefined && sweepsFairly?.hasMore(rows) === true),
+      (catchUp === undefined && sweepsFairly?.hasMore(crowd) === true),
+    hasMoreAhead,
     lowerFloor(dueAtMs) {
       // Before the first poll too: a wake-up for later must not hide what is due before it.
       floor ??= clockFloor();

@@ -64,6 +64,8 @@ export interface FairCursor {
 
 /** Who has more than this is behind. */
 const walkMost = 100;
+/** So often they have one however little room there is. */
+const turnEveryMs = 250;
 /** However many are behind: a turn costs PostgreSQL some microseconds. */
 const turnLeast = 25;
 /** Until it is looked again whether there is room for anybody. */
@@ -76,11 +78,13 @@ export function createFairCursor(options: {
   /** The common floor once a round that begins now is at its end. */
   floorOfRound: () => Floor;
   room: ProjectRoom;
+  /** For fewer rows, though there is more, those behind have no turn but now and then. */
+  crowd: number;
   monotonicMs: () => number;
   /** How long after a walk that took so long the next one is due. */
   walkPauseMs: (walkedMs: number) => number;
 }): FairCursor {
-  const { floorOfRound, room, monotonicMs, walkPauseMs } = options;
+  const { floorOfRound, room, crowd, monotonicMs, walkPauseMs } = options;
   let floor = options.floor;
   /** The floors of those behind, the one whose turn is next first. */
   const behind = new Map<number, Floor>();
@@ -91,6 +95,7 @@ export function createFairCursor(options: {
   let isWoken = false;
   /** However seldom it is asked: after a walk it is the turn of those behind. */
   let owesTurn = false;
+  let turnDueAtMs = -Infinity;
   const newcomer = -1;
 
   const shareOf = (rows: number) => Math.max(turnLeast, Math.ceil(rows / Math.max(1, behind.size)));
@@ -108,6 +113,25 @@ export function createFairCursor(options: {
       rows += most;
     }
     return shares.toSorted((a, b) => a.projectId - b.projectId);
+  }
+
+  function hasMore(rows: number): boolean {
+    if (walkFrom !== null && room.of(newcomer) > 0) return true;
+    const share = shareOf(rows);
+    let found = 0;
+    for (const projectId of behind.keys()) {
+      found += Math.max(0, Math.min(share, room.of(projectId)));
+      if (found >= rows) return true;
+    }
+    return false;
+  }
+
+  /** A small turn costs as much as a large one. */
+  function isWorthATurn(shares: readonly ProjectShare[], rowsMax: number): boolean {
+    const rows = shares.reduce((sum, { most }) => sum + most, 0);
+    if (rows === 0) return false;
+    const isDue = monotonicMs() >= Math.min(turnDueAtMs, walkDueAtMs);
+    return isDue || rows >= rowsMax || hasMore(crowd);
   }
 
   /** Those behind have turns enough, and those that hold much may have little. */
@@ -164,8 +188,9 @@ export function createFairCursor(options: {
       if (walkFrom !== null && most > 0) {
         return { rowsMax, known: known(walkFrom), floor, most, walkFrom };
       }
-      if (shares.length === 0) return undefined;
+      if (!isWorthATurn(shares, rowsMax)) return undefined;
       owesTurn = false;
+      turnDueAtMs = monotonicMs() + turnEveryMs;
       return { rowsMax, known: shares, floor, most: 0, walkFrom: null };
     },
     took(ask, timers, walkedTo) {
@@ -189,16 +214,7 @@ export function createFairCursor(options: {
       floor = roundFloor;
       return behind.size === 0;
     },
-    hasMore(rows) {
-      if (walkFrom !== null && room.of(newcomer) > 0) return true;
-      const share = shareOf(rows);
-      let found = 0;
-      for (const projectId of behind.keys()) {
-        found += Math.max(0, Math.min(share, room.of(projectId)));
-        if (found >= rows) return true;
-      }
-      return false;
-    },
+    hasMore,
     walkDueInMs() {
       if (walkFrom !== null) return room.of(newcomer) > 0 ? 0 : noRoomPauseMs;
       return Math.max(0, walkDueAtMs - monotonicMs());

@@ -9,8 +9,9 @@ import type { Metrics } from '../telemetry/metrics.ts';
 import type { Transport } from '../transport/transport.ts';
 import { createAlarm } from './alarm.ts';
 import { createAttempts, type AttemptStore, type OutcomeRecorder } from './attempts.ts';
-import { createClaimer, type ClaimStore, type Found } from './claimer.ts';
+import { createClaimer, type ClaimStore } from './claimer.ts';
 import { createClaimLoop } from './claimLoop.ts';
+import { createClaimTurns } from './claimTurns.ts';
 import type { DatabaseClock } from './databaseClock.ts';
 import type { Admissions } from './admissions.ts';
 import type { DestinationLanes } from './destinationLanes.ts';
@@ -82,11 +83,6 @@ export interface Scheduler extends PullingScheduler {
 }
 
 const claimRowsMax = 500;
-const pollEveryMs = 250;
-// Reading the reply to a large claim holds up what is due meanwhile: where polls find more than this,
-// they come more often.
-const smallClaim = 100;
-const pollLeastMs = 50;
 /** The share of the room that a backlog may fill. */
 const sweepShare = 0.75;
 /** That timers may fill that are inserted already claimed; what they leave is shared among projects. */
@@ -96,6 +92,7 @@ const lookEveryRecorded = 64;
 const leaseRetryMs = 20;
 
 const probing: Admission = { isProbe: true, end: () => undefined };
+
 export function createScheduler(options: {
   store: SchedulerStore;
   recorder: OutcomeRecorder;
@@ -126,10 +123,12 @@ export function createScheduler(options: {
   heldRowsMax: number;
   heldBytesMax: number;
   rowBytesMax: number;
+  /** A timer of this project has come to its end, as is recorded. */
+  onEnded?: (projectId: number) => void;
   random?: () => number;
 }): Scheduler {
   const { store, lease, clock, databaseClock, log, metrics } = options;
-  const { lookAheadMs, catchUpRate, random = Math.random } = options;
+  const { lookAheadMs, catchUpRate } = options;
   const { lanes = noLanes, destinations = noDestinations } = options;
   const { placeOf, placeOfHolding, mayStartAt } = createPlaces(lanes, destinations.lanes);
   const holdings = createHoldings({
@@ -150,9 +149,22 @@ export function createScheduler(options: {
       isShort: () => holdings.room(nearShare) < 1,
     },
     crowdedLanes: destinations.lanes.crowded,
+    crowd: Math.min(claimRowsMax, Math.ceil(holdings.room() / 2)),
   });
-  /** Claims are cheap in crowds: if there is more, wait until there is room for so many. */
-  const crowd = Math.min(claimRowsMax, Math.ceil(holdings.room() / 2));
+  const claimTurns = createClaimTurns({
+    claimer,
+    rowsMax: claimRowsMax,
+    owner: () => (lease.mayStart() ? lease.owner() : undefined),
+    room: holdings.room,
+    roomOfBacklog: () => holdings.room(sweepShare),
+    takeIn,
+    onParked(parked) {
+      destinations.lanes.parkedByClaim(parked);
+      metrics.parked.inc({ lane: 'destination' }, parked.length);
+    },
+    monotonicMs: clock.monotonicMs,
+    random: options.random ?? Math.random,
+  });
   const alarm = createAlarm(fireDue);
   /** Claims out of lanes that are under way; see stop. */
   const pulling = new Set<Promise<unknown>>();
@@ -176,11 +188,11 @@ export function createScheduler(options: {
     onRecorded(retryInMs) {
       if (retryInMs < 2 * lookAheadMs) {
         // Behind the floor, perhaps.
-        claimer.lowerFloor(Math.floor(databaseClock.nowMs()));
+        claimTurns.lowerFloor(Math.floor(databaseClock.nowMs()));
         loop.lookNow();
       } else {
         recorded += 1;
-        if (recorded % lookEveryRecorded === 0 && claimer.hasMore(crowd)) loop.lookNow();
+        if (recorded % lookEveryRecorded === 0 && claimer.hasMore()) loop.lookNow();
       }
     },
   });
@@ -193,44 +205,10 @@ export function createScheduler(options: {
     metrics,
   });
   let mode: 'running' | 'draining' | 'stopped' = 'stopped';
-  const loop = createClaimLoop({ turn, log, monotonicMs: clock.monotonicMs });
+  const loop = createClaimLoop({ turn: claimTurns.turn, log, monotonicMs: clock.monotonicMs });
   let recorded = 0;
 
   // ---- claiming
-
-  /** One look at the database; resolves with how long to pause before the next. */
-  async function turn(): Promise<number> {
-    const owner = lease.owner();
-    if (owner === undefined || !lease.mayStart()) return leaseRetryMs;
-    const rows = Math.min(claimRowsMax, holdings.room());
-    const ahead = await claim(owner, rows, (limit) => claimer.poll(owner, limit));
-    const sweepRows = Math.min(claimRowsMax, holdings.room(sweepShare));
-    await claim(owner, sweepRows, (limit) => claimer.sweepStep(owner, limit));
-    if (claimer.hasMore(crowd)) return 0;
-    if (ahead > 0) await claimer.sampleClock();
-    // Spread at random: of two processes that poll in step, the second finds only what came due
-    // between them (221 of 5,000 timers, 11 ms behind in 250).
-    const everyMs = Math.max(pollLeastMs, pollEveryMs * Math.min(1, smallClaim / ahead));
-    const pollInMs = everyMs * (1 - random() / 2);
-    return Math.min(pollInMs, Math.max(claimer.sweepDueInMs(), 10));
-  }
-
-  async function claim(
-    owner: number,
-    rows: number,
-    statement: (rows: number) => Promise<Found>,
-  ): Promise<number> {
-    if (rows < 1) return 0;
-    const { timers, parked: parkedAtOnce } = await statement(rows);
-    if (parkedAtOnce.length > 0) {
-      destinations.lanes.parkedByClaim(parkedAtOnce);
-      metrics.parked.inc({ lane: 'destination' }, parkedAtOnce.length);
-    }
-    const parked = timers.length > 0 ? takeIn(owner, timers) : undefined;
-    // Who claims only to park does not go on claiming beside it.
-    if (parked !== undefined) await atMost(pollEveryMs, parked);
-    return timers.length;
-  }
 
   /** Where some may not start, a promise that resolves when they are parked. */
   function takeIn(owner: number, timers: readonly ClaimedTimer[]): Promise<void> | undefined {
@@ -335,7 +313,7 @@ export function createScheduler(options: {
       }
     },
     wake(dueAtMs) {
-      claimer.lowerFloor(dueAtMs);
+      claimTurns.lowerFloor(dueAtMs);
       loop.lookNow();
     },
     reserve(rows) {
@@ -412,15 +390,4 @@ export function createScheduler(options: {
     held: () => holdings.size(),
     loopAgeMs: loop.ageMs,
   };
-}
-
-/** Waits until it is done, but no longer than so many milliseconds. */
-function atMost(ms: number, done: Promise<void>): Promise<void> {
-  return new Promise((resolve) => {
-    const timer = setTimeout(resolve, ms);
-    void done.finally(() => {
-      clearTimeout(timer);
-      resolve();
-    });
-  });
 }

@@ -220,6 +220,7 @@ test('timers of a process that died behind a long pass are taken by the next one
     catchUpRate: undefined,
     room: { of: () => 5, ofBacklog: () => 5, holders: () => [], isShort: () => false },
     crowdedLanes: () => [],
+    crowd: 5,
   });
   // The pass begins, and is beyond the first timer when that one's owner dies.
   assert.equal((await claimer.sweepStep(owner.id, 5)).timers.length, 5);

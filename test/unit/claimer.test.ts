@@ -59,6 +59,7 @@ function setUp(options: { catchUpRate?: number } = {}) {
       isShort: () => false,
     },
     crowdedLanes: () => lanes,
+    crowd: 2,
   });
   return {
     claimer,
@@ -145,19 +146,19 @@ test('a sweep that finds more goes on fairly, those that have more behind their 
   const { claimer, answers, asked, calls, pass } = setUp();
   answers.push([timer(1, 10), timer(2, 20)], [timer(3, 20), timer(4, 30)], [timer(5, 40)], []);
   await claimer.sweepStep(1, 2);
-  assert.equal(claimer.hasMore(2), true);
+  assert.equal(claimer.hasMore(), true);
   await claimer.sweepStep(1, 2);
   await claimer.sweepStep(1, 2);
   const [first, walk, rest] = asked.map((ask) => ('known' in ask ? ask : undefined));
   assert.equal(first, undefined);
   assert.deepEqual([walk?.walkFrom, walk?.floor, walk?.known], [0, beginning, []]);
   assert.equal(rest?.walkFrom, 1, 'it was cut short at project 1, and goes on behind it');
-  assert.equal(claimer.hasMore(2), true, 'project 1 is behind');
+  assert.equal(claimer.hasMore(), true, 'project 1 is behind');
   await claimer.sweepStep(1, 2);
   const behind = asked.at(-1);
   assert.ok(behind !== undefined && 'known' in behind && behind.walkFrom === null);
   assert.deepEqual(behind.known, [{ projectId: 1, floor: { nextAtMs: 30, id: 4 }, most: 2 }]);
-  assert.equal(claimer.hasMore(2), false);
+  assert.equal(claimer.hasMore(), false);
   assert.deepEqual(
     (await claimer.sweepStep(1, 2)).timers,
     [],
@@ -177,9 +178,9 @@ test('a backlog that has no room is not asked for again at once', async () => {
   const { claimer, answers, asked, fillBacklogRoom } = setUp();
   answers.push([timer(1, 10), timer(2, 20)]);
   await claimer.sweepStep(1, 2);
-  assert.equal(claimer.hasMore(2), true);
+  assert.equal(claimer.hasMore(), true);
   fillBacklogRoom();
-  assert.equal(claimer.hasMore(2), false);
+  assert.equal(claimer.hasMore(), false);
   assert.ok(claimer.sweepDueInMs() > 0);
   assert.deepEqual((await claimer.sweepStep(1, 2)).timers, []);
   assert.equal(asked.length, 1);
@@ -199,13 +200,13 @@ test('a poll that finds more goes on fairly from where it was, and plainly once 
   const { claimer, answers, asked, pass } = setUp();
   answers.push([timer(1, 1_000_010), timer(2, 1_000_020)], [], []);
   await claimer.poll(1, 2);
-  assert.equal(claimer.hasMore(2), true);
+  assert.equal(claimer.hasMore(), true);
   pass(50);
   await claimer.poll(1, 2);
   const walk = asked.at(-1);
   assert.ok(walk !== undefined && 'walkFrom' in walk);
   assert.deepEqual([walk.walkFrom, walk.floor], [0, { nextAtMs: 1_000_020, id: 2 }]);
-  assert.equal(claimer.hasMore(2), false);
+  assert.equal(claimer.hasMore(), false);
   await claimer.poll(1, 2);
   const plain = asked.at(-1);
   assert.ok(plain !== undefined && !('walkFrom' in plain));
@@ -276,7 +277,7 @@ test('what a claim has parked counts as found: the floor follows it, and a sweep
   answers.push([], []);
   parked.push([park(3, 10), park(4, 20)], [park(6, 30), park(7, 40)]);
   await claimer.sweepStep(1, 2);
-  assert.equal(claimer.hasMore(2), true);
+  assert.equal(claimer.hasMore(), true);
   await claimer.sweepStep(1, 2);
   await claimer.sweepStep(1, 2);
   await claimer.sweepStep(1, 2);

@@ -7,17 +7,23 @@ const start = { nextAtMs: 0, id: 0 };
 /** A cursor over timers that are all due: `waiting` of each project, its ids counting up from 1. */
 function setUp(
   waiting: Record<number, number>,
-  options: { roomOf?: (projectId: number) => number; holders?: () => Iterable<number> } = {},
+  options: {
+    roomOf?: (projectId: number) => number;
+    holders?: () => Iterable<number>;
+    crowd?: number;
+    walkPauseMs?: number;
+  } = {},
 ) {
-  const { roomOf = () => 1_000, holders = () => [] } = options;
+  const { roomOf = () => 1_000, holders = () => [], crowd = 1, walkPauseMs = 250 } = options;
   let nowMs = 0;
   const taken = new Map<number, number>();
   const cursor = createFairCursor({
     floor: start,
     floorOfRound: () => ({ nextAtMs: nowMs, id: 0 }),
     room: { of: roomOf, holders },
+    crowd,
     monotonicMs: () => nowMs,
-    walkPauseMs: () => 250,
+    walkPauseMs: () => walkPauseMs,
   });
   function answer({ rowsMax, known, most, walkFrom }: FairAsk) {
     const shares =
@@ -113,6 +119,34 @@ test('who may hold no more waits until there is room, and holds up nobody', () =
   pass(250);
   assert.equal(turn()?.ask.walkFrom, 0);
   assert.equal(taken.get(1), 30);
+});
+
+test('who has room for less than a crowd has a turn now and then, and before each walk', () => {
+  let free = 1_000;
+  const { turn, taken, pass } = setUp(
+    { 1: 100_000 },
+    { roomOf: () => free, crowd: 500, walkPauseMs: 1_000 },
+  );
+  turn();
+  turn();
+  assert.equal(taken.get(1), 600);
+  free = 30;
+  pass(100);
+  assert.equal(turn(), undefined);
+  free = 500;
+  assert.equal(turn()?.timers.length, 500, 'a crowd may come at any time');
+  free = 30;
+  pass(249);
+  assert.equal(turn(), undefined);
+  pass(1);
+  assert.equal(turn()?.timers.length, 30);
+  assert.equal(turn(), undefined);
+  assert.equal(turn(30)?.timers.length, 30, 'who asks for no more gets it');
+  pass(650);
+  assert.equal(turn()?.ask.walkFrom, 0, 'the turns before it are enough');
+  pass(1_000);
+  assert.equal(turn()?.ask.walkFrom, null, 'it is owed one');
+  assert.equal(turn()?.ask.walkFrom, 0);
 });
 
 test('a walk that finds too many goes on behind the project where it was cut short', () => {
