@@ -50,32 +50,33 @@ export function createDeliverer(options: {
   const queued = new Map<TimerId, QueuedJob>();
 
   function start(queuedJob: QueuedJob, path: string, place: Place): void {
-    const { job, finish, origin } = queuedJob;
-    const free = () => destinations.release(place);
+    const { timerId } = queuedJob.job;
     // Recalled while it waited.
-    if (queued.get(job.timerId) !== queuedJob) return free();
-    queued.delete(job.timerId);
-    guarded(queuedJob, place, () => {
-      const prepared = job.prepare();
-      if (prepared instanceof Promise) return prepareFirst(queuedJob, place, prepared);
-      const { request, signingKeys } = prepared;
-      // Spelt out: to spread the two into one was the costliest line of this file in a profile of a burst.
-      send({ job, finish, origin, request, signingKeys, path }, place);
-    });
+    if (queued.get(timerId) !== queuedJob) return destinations.release(place);
+    queued.delete(timerId);
+    try {
+      startWith(queuedJob, path, place);
+    } catch (err) {
+      failUnprocessable(queuedJob, place, err);
+    }
+  }
+
+  function startWith(queuedJob: QueuedJob, path: string, place: Place): void {
+    const { job, finish, origin } = queuedJob;
+    const prepared = job.prepare();
+    if (prepared instanceof Promise) return prepareFirst(queuedJob, place, prepared);
+    const { request, signingKeys } = prepared;
+    // Spelt out: to spread the two into one was the costliest line of this file in a profile of a burst.
+    send({ job, finish, origin, request, signingKeys, path }, place);
   }
 
   /**
    * What is stored of a timer may be such that it cannot be sent. That is its own outcome: thrown on, it would
    * reach whoever gave the slot back.
    */
-  function guarded(queuedJob: QueuedJob, place: Place, act: () => void): void {
-    try {
-      act();
-    } catch (err) {
-      const { job, finish } = queuedJob;
-      finish(unsentAttempt(job, toMicroseconds(nowMs()), 'unprocessable', String(err)));
-      destinations.release(place);
-    }
+  function failUnprocessable({ job, finish }: QueuedJob, place: Place, err: unknown): void {
+    finish(unsentAttempt(job, toMicroseconds(nowMs()), 'unprocessable', String(err)));
+    destinations.release(place);
   }
 
   function prepareFirst(
@@ -83,25 +84,31 @@ export function createDeliverer(options: {
     place: Place,
     prepared: Exclude<ReturnType<Job['prepare']>, PreparedRequest>,
   ): void {
-    const { finish, origin } = queuedJob;
-    const free = () => destinations.release(place);
     prepared.then(
-      (given) =>
-        guarded(queuedJob, place, () => {
-          if (given === undefined) {
-            finish({ kind: 'not_started', reason: 'taken_over' });
-            return free();
-          }
-          const ready = preparedFrom(queuedJob, given, origin);
-          if (ready !== undefined) return send(ready, place);
-          failUnsent(queuedJob, typeof given === 'string' ? given : 'request_invalid');
-          free();
-        }),
+      (given) => {
+        try {
+          goOn(queuedJob, place, given);
+        } catch (err) {
+          failUnprocessable(queuedJob, place, err);
+        }
+      },
       () => {
-        finish({ kind: 'not_started', reason: 'not_prepared' });
-        free();
+        queuedJob.finish({ kind: 'not_started', reason: 'not_prepared' });
+        destinations.release(place);
       },
     );
+  }
+
+  function goOn(
+    queuedJob: QueuedJob,
+    place: Place,
+    given: PreparedRequest | AttemptErrorCode | undefined,
+  ): void {
+    const ready = given && preparedFrom(queuedJob, given, queuedJob.origin);
+    if (ready !== undefined) return send(ready, place);
+    if (given === undefined) queuedJob.finish({ kind: 'not_started', reason: 'taken_over' });
+    else failUnsent(queuedJob, typeof given === 'string' ? given : 'request_invalid');
+    destinations.release(place);
   }
 
   function takeOut(queuedJob: QueuedJob, reason: NotStartedReason): void {
@@ -158,11 +165,7 @@ export function createDeliverer(options: {
     };
     const { method, body, headers, timeoutMs, tls } = request;
     const webhookId = `${installationId}_${job.timerId}`;
-    const signed = { id: webhookId, timestampSeconds: timestampSeconds(startedAtMs) };
-    const sign =
-      signingKeys.length === 0
-        ? undefined
-        : (what: Buffer | null) => webhookSignature(signingKeys, { ...signed, body: what });
+    const sign = signerOf(signingKeys, webhookId, startedAtMs);
     http.send(
       {
         origin,
@@ -247,6 +250,17 @@ function preparedFrom(
   const target = typeof given === 'string' ? undefined : targetOf(queuedJob.job, given.request);
   if (typeof given === 'string' || target?.origin !== origin) return undefined;
   return { ...queuedJob, ...given, ...target };
+}
+
+/** Undefined where there is no key. */
+function signerOf(
+  keys: readonly SigningKey[],
+  id: string,
+  timestampMs: number,
+): ((body: Buffer | null) => string) | undefined {
+  if (keys.length === 0) return undefined;
+  const signed = { id, timestampSeconds: timestampSeconds(timestampMs) };
+  return (body) => webhookSignature(keys, { ...signed, body });
 }
 
 function unsentAttempt(

@@ -1,4 +1,3 @@
-import type { Verdict } from '../core/attempt.ts';
 import { BelfryError } from '../core/errors.ts';
 import type { Quotas } from '../core/limits.ts';
 import type { TimerId } from '../core/ids.ts';
@@ -6,11 +5,6 @@ import type { NewTimer, Timer } from '../core/timer.ts';
 import type { TimerEdit } from '../core/timerChange.ts';
 import { assertDueWithin, contentWithin, type QuotaRules } from '../core/timerQuotas.ts';
 import type { Addition, QuotaKeeper } from './quotas.ts';
-
-interface Recorded {
-  readonly timer: { readonly projectId: number };
-  readonly verdict: Verdict;
-}
 
 /** Holds the changes of timers against the quotas of their projects. */
 export function createTimerLimits<Created>(options: {
@@ -79,6 +73,8 @@ export function createTimerLimits<Created>(options: {
   }
 
   return {
+    /** A live timer of this project has come to its end. */
+    ended: keeper.ended,
     /** A replay of what was created before is none too many, whatever the quotas say by now. */
     create(
       timer: NewTimer,
@@ -137,19 +133,6 @@ export function createTimerLimits<Created>(options: {
             () => store.createNamed(timer, from),
             (created) => created !== undefined,
           ),
-      };
-    },
-    /** The same recorder, whose final outcomes end a live timer. */
-    recording<Recording extends Recorded>(recorder: {
-      add(recording: Recording): Promise<'recorded' | 'stale' | 'refused'>;
-    }) {
-      return {
-        async add(recording: Recording): Promise<'recorded' | 'stale' | 'refused'> {
-          const result = await recorder.add(recording);
-          const isFinal = recording.verdict.kind !== 'retry';
-          if (result === 'recorded' && isFinal) keeper.ended(recording.timer.projectId);
-          return result;
-        },
       };
     },
   };

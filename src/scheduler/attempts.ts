@@ -76,11 +76,13 @@ export function createAttempts(options: {
   giveBack: (holding: Holding) => Promise<void>;
   /** A due timer waits in the heap again because trust in the lease has ended. */
   onLeaseEnded: () => void;
+  /** A timer of this project has come to its end, as is recorded. */
+  onEnded?: (projectId: number) => void;
   /** An outcome is recorded; the timer comes back in so many milliseconds, Infinity for never. */
   onRecorded: (retryInMs: number) => void;
 }): Attempts {
   const { store, recorder, secrets, signing, transport, holdings, databaseClock } = options;
-  const { retryDefaults, log, metrics, book = emptyBook } = options;
+  const { retryDefaults, log, metrics, book = emptyBook, onEnded } = options;
   const {
     random = Math.random,
     mayStart,
@@ -316,7 +318,9 @@ export function createAttempts(options: {
     if (written === 'refused') return recordLess(holding, verdict, attempt);
     if (written === 'stale') return forgo(holding);
     holdings.remove(holding);
-    onRecorded(verdict.kind === 'retry' ? verdict.delayMs : Infinity);
+    if (verdict.kind === 'retry') return onRecorded(verdict.delayMs);
+    onEnded?.(timer.projectId);
+    onRecorded(Infinity);
   }
 
   /**
@@ -336,7 +340,9 @@ export function createAttempts(options: {
     for (const next of [verdict, aside]) {
       const written = await recorder.add({ timer, verdict: next, attempt: bare });
       if (written === 'stale') return forgo(holding);
-      if (written === 'recorded') break;
+      if (written === 'refused') continue;
+      if (next.kind !== 'retry') onEnded?.(timer.projectId);
+      break;
     }
     // What is refused even so is left with this process: given back, it would be sent again at once.
     holdings.remove(holding);

@@ -19,6 +19,8 @@ export interface BatcherOptions<Item, Result> {
   readonly queueMax?: number;
   /** How long to gather before a flush, where nobody waits for its answer; 0 by default. */
   readonly gatherMs?: number;
+  /** What an item resolves with that the database refuses; by default it rejects with the refusal. */
+  readonly ofRefused?: Result;
   /** What to do when the connection is lost in a flush: fail the callers, or wait and try again. */
   readonly onLoss: 'fail' | 'retry';
   /** How long to wait before the next try of a lost flush. */
@@ -57,7 +59,7 @@ export function createBatcher<Item, Result>(
   options: BatcherOptions<Item, Result>,
 ): Batcher<Item, Result> {
   const { name, flush, bytesOf = () => 0, rowsMax = 500, bytesMax = 4 * 1024 * 1024 } = options;
-  const { queueMax = 10_000, gatherMs = 0, onLoss, lossPauseMs = 250 } = options;
+  const { queueMax = 10_000, gatherMs = 0, ofRefused, onLoss, lossPauseMs = 250 } = options;
   let queue: Waiting<Item, Result>[] = [];
   let underWay = 0;
   let flushing = false;
@@ -120,7 +122,11 @@ export function createBatcher<Item, Result>(
           await new Promise((resolve) => setTimeout(resolve, lossPauseMs));
           continue;
         }
-        for (const waiting of batch) waiting.reject(err);
+        const isRefused = refusal(err) !== undefined && !isRetryableRefusal(err);
+        for (const waiting of batch) {
+          if (isRefused && ofRefused !== undefined) waiting.resolve(ofRefused);
+          else waiting.reject(err);
+        }
         return;
       }
     }
