@@ -28,7 +28,7 @@ WITH input AS MATERIALIZED (
     AS i(id, project_id, owner, claim)
 ), ${pastOwners}, gone AS (
   DELETE FROM belfry.timers t USING input i
-  WHERE t.id = i.id AND t.project_id = i.project_id AND ${isFree}
+  WHERE t.id = ANY ($1::bigint[]) AND t.id = i.id AND t.project_id = i.project_id AND ${isFree}
   RETURNING t.*
 ), judged AS (
   SELECT f.*, ${isLost} AS lost

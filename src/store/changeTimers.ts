@@ -68,7 +68,7 @@ WITH base AS (
   SELECT t.id, t.project_id, t.owner, t.claim, t.next_at, t.due_at, t.expires_at, t.attempts,
     t.lost_in_row, t.start_marked, t.labels
   FROM input i JOIN belfry.timers t ON t.id = i.id AND t.project_id = i.project_id
-  WHERE (i.version IS NULL OR t.version = i.version) AND (i.name IS NULL OR t.key = i.name)
+  WHERE t.id = ANY ($1::bigint[]) AND (i.version IS NULL OR t.version = i.version) AND (i.name IS NULL OR t.key = i.name)
     AND ${isFree}
   ORDER BY t.id FOR UPDATE OF t
 ), judged AS MATERIALIZED (
@@ -91,7 +91,7 @@ FROM base, judged j JOIN input i ON i.id = j.id AND i.project_id = j.project_id,
     WHEN i.due_at_ms IS NOT NULL THEN greatest((SELECT at FROM base),
       timestamptz 'epoch' + i.due_at_ms * ${millisecond})
     ELSE j.due_at END AS due_at) AS d
-WHERE t.id = j.id
+WHERE t.id = ANY ($1::bigint[]) AND t.id = j.id
 RETURNING t.id, t.version, round(date_part('epoch', t.next_at) * 1000)::bigint,
   round(date_part('epoch', base.at) * 1000)::bigint`;
   return { name, text };

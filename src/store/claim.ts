@@ -217,7 +217,8 @@ const releaseTimers = {
   text: `
 UPDATE belfry.timers t SET owner = NULL, claim = NULL
 FROM unnest($1::bigint[], $2::bigint[], $3::bigint[]) AS i(id, owner, claim)
-WHERE t.id = i.id AND t.owner = i.owner AND t.claim = i.claim
+WHERE t.id = ANY ($1::bigint[])
+  AND t.id = i.id AND t.owner = i.owner AND t.claim = i.claim
 RETURNING t.id`,
 };
 

@@ -53,6 +53,14 @@ const connectTimeoutMs = 5_000;
 const lockTimeoutMs = 5_000;
 const answerGraceMs = 1_000;
 
+// Rows are to be found, and to come in their order, by an index, whatever is believed of the table. A plan is kept
+// until the table is analysed: one of when it had a page or two read all of it, for each batch of the next
+// 100,000 timers (a claim of 500 took 0.8 s, outcomes of 157 took 2.3), and so did a fresh one where it had been
+// empty when it was analysed. Compiling would follow wherever there is nothing but to read or to sort all.
+const plannerSettings = ['enable_seqscan', 'enable_sort', 'enable_incremental_sort', 'jit'].map(
+  (name) => `-c ${name}=off`,
+);
+
 const types = new pg.TypeOverrides();
 // int8: ids, owners and claims are all below 2^53.
 types.setTypeParser(pg.types.builtins.INT8, Number);
@@ -189,6 +197,7 @@ export function connectionConfig(
             '-c timezone=UTC',
             '-c datestyle=ISO',
             String.raw`-c default_transaction_isolation=read\ committed`,
+            ...plannerSettings,
             ...Object.entries(options.settings ?? {}).map(([name, value]) => `-c ${name}=${value}`),
           ].join(' '),
         }),

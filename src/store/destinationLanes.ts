@@ -45,7 +45,7 @@ WITH input AS MATERIALIZED (
 )
 UPDATE belfry.timers t SET parked_lane = l.id, owner = NULL, claim = NULL, start_marked = false
 FROM input i JOIN lane l ON l.project_id = i.project_id AND l.target = i.target
-WHERE t.id = i.id AND t.owner = i.owner AND t.claim = i.claim
+WHERE t.id = ANY ($1::bigint[]) AND t.id = i.id AND t.owner = i.owner AND t.claim = i.claim
 RETURNING t.id, l.id`,
 };
 

@@ -49,7 +49,7 @@ WITH input AS MATERIALIZED (
 )
 UPDATE belfry.timers t SET owner = NULL, claim = NULL, start_marked = false
 FROM input i
-WHERE t.id = i.id AND t.owner = i.owner AND t.claim = i.claim
+WHERE t.id = ANY ($2::bigint[]) AND t.id = i.id AND t.owner = i.owner AND t.claim = i.claim
   AND i.give_back_id IN (SELECT id FROM taken_up)
 RETURNING i.give_back_id`,
 };

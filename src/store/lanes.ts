@@ -39,7 +39,8 @@ WITH lane AS MATERIALIZED (
 )
 UPDATE belfry.timers t SET parked_lane = i.lane, owner = NULL, claim = NULL, start_marked = false
 FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[]) AS i(id, owner, claim, lane)
-WHERE t.id = i.id AND t.owner = i.owner AND t.claim = i.claim AND i.lane IN (SELECT id FROM lane)
+WHERE t.id = ANY ($1::bigint[])
+  AND t.id = i.id AND t.owner = i.owner AND t.claim = i.claim AND i.lane IN (SELECT id FROM lane)
 RETURNING t.id`,
 };
 
