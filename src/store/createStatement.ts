@@ -210,7 +210,8 @@ function createStatement(name: string, columns: readonly Column[]): CreateStatem
   UPDATE belfry.timers t SET key = NULL
   FROM base, unnest($${columns.length + 5}::bigint[], ${arrayOf('key')}, ${arrayOf('project_id')})
     AS i(id, key, project_id)
-  WHERE t.id = i.id AND t.project_id = i.project_id AND t.key = i.key
+  WHERE t.id = ANY ($${columns.length + 5}::bigint[])
+    AND t.id = i.id AND t.project_id = i.project_id AND t.key = i.key
     AND t.owner IS NOT NULL AND t.next_at <= base.at
   RETURNING t.id
 ), `;

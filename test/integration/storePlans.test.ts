@@ -11,10 +11,11 @@ import { createDestinationLaneStore } from '../../src/store/destinationLanes.ts'
 import { createFairClaimStore } from '../../src/store/fairClaim.ts';
 import { createGiveBackStore } from '../../src/store/giveBacks.ts';
 import { createLaneStore } from '../../src/store/lanes.ts';
+import { createNamedTimerStore } from '../../src/store/namedTimers.ts';
 import { createOutcomeRecorder } from '../../src/store/outcomes.ts';
 import { createProcessStore } from '../../src/store/processes.ts';
 import { createTestDatabase, sql } from '../support/database.ts';
-import { fromStart, insertMany } from '../support/storedTimers.ts';
+import { fromStart, insertMany, newTimer } from '../support/storedTimers.ts';
 
 const owner = 7;
 const claim = 8;
@@ -74,6 +75,10 @@ const statements: Record<string, (given: Given) => Promise<unknown>> = {
     const due = { kind: 'after', delayMs: 1_000 } as const;
     const fence = { owner, claim };
     return Promise.all(ids.map((id) => changer.change({ projectId: 1, id, due, fence, ...move })));
+  },
+  'creating by name, from others': ({ database, ids }) => {
+    const named = createNamedTimerStore({ database });
+    return Promise.all(ids.map((id) => named.create(newTimer({ key: `name-${id}` }), id)));
   },
   'giving back': ({ database, timers }) => {
     const giveBacks = createGiveBackStore(database);
