@@ -19,7 +19,8 @@ export interface Cancellation {
   readonly fence: ChangeFence | null;
 }
 
-// Served by timers_pkey.
+// Served by timers_pkey, and by nothing else: `+ 0` keeps PostgreSQL 14 from reading timers_project_id, or the
+// one from end to end, for the join. So it does where timers are freed of their names.
 const cancelTimers = {
   name: 'cancel_timers',
   text: `
@@ -28,7 +29,7 @@ WITH input AS MATERIALIZED (
     AS i(id, project_id, owner, claim)
 ), ${pastOwners}, gone AS (
   DELETE FROM belfry.timers t USING input i
-  WHERE t.id = ANY ($1::bigint[]) AND t.id = i.id AND t.project_id = i.project_id AND ${isFree}
+  WHERE t.id = ANY ($1::bigint[]) AND t.id + 0 = i.id AND t.project_id + 0 = i.project_id AND ${isFree}
   RETURNING t.*
 ), judged AS (
   SELECT f.*, ${isLost} AS lost

@@ -211,7 +211,7 @@ function createStatement(name: string, columns: readonly Column[]): CreateStatem
   FROM base, unnest($${columns.length + 5}::bigint[], ${arrayOf('key')}, ${arrayOf('project_id')})
     AS i(id, key, project_id)
   WHERE t.id = ANY ($${columns.length + 5}::bigint[])
-    AND t.id = i.id AND t.project_id = i.project_id AND t.key = i.key
+    AND t.id + 0 = i.id AND t.project_id + 0 = i.project_id AND t.key = i.key
     AND t.owner IS NOT NULL AND t.next_at <= base.at
   RETURNING t.id
 ), `;
