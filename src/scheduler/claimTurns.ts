@@ -1,5 +1,6 @@
 import type { ClaimedTimer } from '../core/timer.ts';
 import type { Claimer, ClaimParked, Found } from './claimer.ts';
+import { leaseRetryMs } from './lease.ts';
 
 /** When to look for what: ahead of due, and behind. */
 export interface ClaimTurns {
@@ -15,7 +16,6 @@ const pollEveryMs = 250;
 const smallClaim = 100;
 const pollLeastMs = 50;
 const pauseLeastMs = 10;
-const leaseRetryMs = 20;
 
 export function createClaimTurns(options: {
   claimer: Pick<

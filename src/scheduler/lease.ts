@@ -39,6 +39,9 @@ export interface Lease {
 
 const clocksApartMaxMs = 100;
 
+/** How soon those who wait for the lease look whether it is held again. */
+export const leaseRetryMs = 20;
+
 export function createLease(options: {
   store: HeartbeatStore;
   clock: MachineClock;

@@ -18,7 +18,7 @@ import type { DestinationLanes } from './destinationLanes.ts';
 import type { Breaker } from './breaker.ts';
 import { createHoldings, type Admission, type Holding, type HoldingPhase } from './holdings.ts';
 import type { Lanes } from './lanes.ts';
-import type { Lease } from './lease.ts';
+import { leaseRetryMs, type Lease } from './lease.ts';
 import { createParking, type Parked } from './parking.ts';
 import { createPlaces, noDestinations, noLanes } from './places.ts';
 import type { PullingScheduler } from './pulls.ts';
@@ -89,7 +89,6 @@ const sweepShare = 0.75;
 const nearShare = 0.75;
 /** Outcomes after which it is looked whether there is room for a crowd. */
 const lookEveryRecorded = 64;
-const leaseRetryMs = 20;
 
 const probing: Admission = { isProbe: true, end: () => undefined };
 
