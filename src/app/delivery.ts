@@ -24,7 +24,6 @@ export function createDelivery(options: {
       connectTimeoutMs: Math.min(config.timeoutMs, connectTimeoutMaxMs),
       monotonicMs,
     }),
-    connectionsPerOrigin: config.destinationConcurrency,
     allowRedirects: config.allowRedirects,
   });
   const deliverer = createDeliverer({

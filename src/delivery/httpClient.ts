@@ -2,8 +2,13 @@ import type { IncomingHttpHeaders } from 'node:http';
 import type { Dispatcher } from 'undici';
 import type { AttemptErrorCode, ResponseSample } from '../core/attempt.ts';
 import { attemptErrorCode, attemptErrorDetail } from './attemptErrors.ts';
+import {
+  createConnections,
+  type Connection,
+  type ConnectionUser,
+  type Connections,
+} from './connections.ts';
 import type { Connector } from './tlsConnector.ts';
-import { createOriginPools, type OriginPools } from './originPools.ts';
 import { nextHop, redirectsMax, type Hop } from './redirects.ts';
 import { ResponseSampler } from './responseSample.ts';
 
@@ -63,19 +68,18 @@ const timeoutMaxMs = 2 ** 31 - 1;
 export function createHttpClient(options: {
   /** Makes connections, only where they may lead: see guardedConnector. */
   connect: Connector;
-  connectionsPerOrigin: number;
   allowRedirects: boolean;
 }): HttpClient {
-  const { connect, connectionsPerOrigin, allowRedirects } = options;
-  const pools = createOriginPools({ connect, connectionsPerOrigin, headBytesMax });
+  const { connect, allowRedirects } = options;
+  const connections = createConnections({ connect, headBytesMax });
   const followsMax = allowRedirects ? redirectsMax : 0;
 
   return {
     send(request, onResult, onFree) {
-      new Exchange({ pools, request, followsMax, onResult, onFree }).dispatch();
+      new Exchange({ connections, request, followsMax, onResult, onFree }).dispatch();
     },
-    close: pools.destroy,
-    origins: pools.size,
+    close: connections.destroy,
+    origins: connections.origins,
   };
 }
 
@@ -86,8 +90,8 @@ export function createHttpClient(options: {
  *
  * A class for its handlers, which are one set for all requests.
  */
-class Exchange implements Dispatcher.DispatchHandler {
-  readonly #pools: OriginPools;
+class Exchange implements Dispatcher.DispatchHandler, ConnectionUser {
+  readonly #connections: Connections;
   readonly #request: HttpRequest;
   readonly #onResult: (result: HttpResult) => void;
   readonly #onFree: () => void;
@@ -97,6 +101,7 @@ class Exchange implements Dispatcher.DispatchHandler {
   #hop: Hop;
   /** Where the response under way leads, once its end has come. */
   #next: Hop | undefined;
+  #connection: Connection | undefined;
   #controller: Dispatcher.DispatchController | undefined;
   #settled = false;
   #written = false;
@@ -104,14 +109,14 @@ class Exchange implements Dispatcher.DispatchHandler {
   #sampler = new ResponseSampler();
 
   constructor(options: {
-    pools: OriginPools;
+    connections: Connections;
     request: HttpRequest;
     followsMax: number;
     onResult: (result: HttpResult) => void;
     onFree: () => void;
   }) {
     const { request } = options;
-    this.#pools = options.pools;
+    this.#connections = options.connections;
     this.#request = request;
     this.#hop = request;
     this.#followsLeft = options.followsMax;
@@ -121,7 +126,9 @@ class Exchange implements Dispatcher.DispatchHandler {
   }
 
   dispatch(): void {
-    this.#pools.dispatch(this.#hop, this);
+    const { path, method, headers, body } = this.#hop;
+    this.#connection = this.#connections.take(this.#hop);
+    this.#connection.client.dispatch({ path, method, headers, body }, this);
   }
 
   timeOut(): void {
@@ -164,18 +171,21 @@ class Exchange implements Dispatcher.DispatchHandler {
   }
 
   onResponseEnd(): void {
-    this.#pools.ended(this.#hop);
-    if (this.#next !== undefined && !this.#settled) return this.#follow(this.#next);
-    if (this.#status !== undefined) this.#settleByStatus(this.#status);
-    this.#onFree();
+    if (this.#next === undefined && this.#status !== undefined) this.#settleByStatus(this.#status);
+    if (this.#connection !== undefined) this.#connections.release(this.#connection, this);
   }
 
   onResponseError(_: Dispatcher.DispatchController, err: Error): void {
-    this.#pools.ended(this.#hop);
+    if (this.#connection !== undefined) this.#connections.drop(this.#connection);
     const detail = attemptErrorDetail(err);
     const failure = { kind: 'error', errorCode: attemptErrorCode(err) } as const;
     this.#settle(detail === undefined ? failure : { ...failure, detail });
     this.#onFree();
+  }
+
+  onConnectionFree(): void {
+    if (this.#next === undefined || this.#settled) this.#onFree();
+    else this.#follow(this.#next);
   }
 
   #follow(next: Hop): void {

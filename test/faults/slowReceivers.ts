@@ -5,7 +5,7 @@ import { callSlowReceivers } from '../support/slowReceivers.ts';
 /**
  * So many receivers at once that drip their answers or say nothing. Each attempt ends as a timeout at
  * its deadline, and this process grows by no more than the bound: about 50 KB a receiver (undici's
- * pool, client and parser for a destination, and the socket), in the second round no more.
+ * client and parser, the socket, and what is not collected yet), in the second round no more.
  */
 export async function slowReceivers(
   t: TestContext,

@@ -36,7 +36,6 @@ export async function callSlowReceivers(options: {
       connectTimeoutMs: timeoutMs,
       monotonicMs: () => performance.now(),
     }),
-    connectionsPerOrigin: 2,
     allowRedirects: false,
   });
 

@@ -199,17 +199,6 @@ test('T24: responses that nobody asked for, on a connection at rest, close it', 
   }
 });
 
-test('T27: with all connections busy, one more request ends by its own deadline', async () => {
-  await using server = await startRawServer({});
-  await using http = client();
-  const busy = [1, 2].map(() => http.send(server.origin, { timeoutMs: 1_500 }));
-  const began = performance.now();
-  const late = http.send(server.origin, { timeoutMs: 200 });
-  assert.deepEqual(await late, failed('timeout'));
-  assert.ok(performance.now() - began < 5_000);
-  for (const result of await Promise.all(busy)) assert.deepEqual(result, failed('timeout'));
-});
-
 test('a connection may carry any number of answers, however much they are in all', async () => {
   await using server = await startRawServer({
     onRequest: (socket) =>

@@ -58,7 +58,6 @@ export function connector(options: ConnectorOptions = {}): Connector {
 export function client(options: ConnectorOptions & { allowRedirects?: boolean } = {}) {
   const http = createHttpClient({
     connect: connector(options),
-    connectionsPerOrigin: 2,
     allowRedirects: options.allowRedirects ?? false,
   });
   let kept: ResponseSample | undefined;
