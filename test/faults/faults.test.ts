@@ -81,7 +81,7 @@ void test('5,000 receivers at once that drip or say nothing: each attempt ends, 
     timeoutMs: 5_000,
     rounds: 2,
     lateMsMax: 15_000,
-    grownMbMax: 450,
+    grownMbMax: 400,
   }));
 
 function sizeOf(name: string, fallback: number): number {
