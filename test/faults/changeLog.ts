@@ -12,6 +12,8 @@ export interface Possible {
   readonly dueAtMs: number;
   readonly sinceMs: number;
   untilMs: number;
+  /** Nobody was told its timer's id, and its name may have gone to another while it was being delivered. */
+  isApart?: true;
 }
 
 /** What an answered change says of the timer. */
@@ -50,7 +52,11 @@ export class ChangeLog {
       const about = `timer ${told.id} is of version ${told.version} after ${this.#lastVersion}: ${this.answers.join('\n')}`;
       assert.ok(told.version > this.#lastVersion && isNext, about);
     }
-    if (detached !== undefined) this.#apart.add(detached);
+    if (detached !== undefined) {
+      this.#apart.add(detached);
+      // It may be one whose own answer was lost: only now its id is known.
+      for (const one of this.open()) if (one.id === undefined) this.#add({ ...one, id: detached });
+    }
     this.#settle(told.id);
     this.possible.push({ ...told, sinceMs: sentAtMs, untilMs: Infinity });
     this.id = told.id;
@@ -78,6 +84,8 @@ export class ChangeLog {
     }
     const { content, dueAtMs } = made;
     const before = [...this.open(), ...this.#retriable];
+    // Two answers in a row were lost: that of the second would have told which timer it was made beside.
+    for (const was of this.open()) if (was.id === undefined && content !== null) was.isApart = true;
     if (before.length === 0 && content !== null) {
       this.#add({ content, id: undefined, dueAtMs: dueAtMs ?? sentAtMs, sinceMs: sentAtMs });
     }
@@ -98,8 +106,15 @@ export class ChangeLog {
     return this.possible.filter(({ untilMs }) => untilMs === Infinity);
   }
 
-  #add(possible: Omit<Possible, 'untilMs'>): void {
-    this.possible.push({ ...possible, untilMs: Infinity });
+  #add({ content, id, dueAtMs, sinceMs }: Omit<Possible, 'untilMs'>): void {
+    const isKnown = this.open().some(
+      (one) =>
+        one.content === content &&
+        one.id === id &&
+        one.dueAtMs === dueAtMs &&
+        one.sinceMs === sinceMs,
+    );
+    if (!isKnown) this.possible.push({ content, id, dueAtMs, sinceMs, untilMs: Infinity });
   }
 
   /** An answer about timer `id` has ended what was possible before. */
@@ -109,7 +124,8 @@ export class ChangeLog {
       const isAnother = possible.id !== undefined && possible.id !== id;
       // A change whose answer was lost may have given the name to another.
       if (isAnother && this.#isDoubtful) this.#apart.add(possible.id);
-      if (!isAnother || !this.#apart.has(possible.id)) possible.untilMs = nowMs;
+      const isApart = isAnother ? this.#apart.has(possible.id) : possible.isApart === true;
+      if (!isApart) possible.untilMs = nowMs;
     }
     this.#isDoubtful = false;
   }

@@ -43,7 +43,7 @@ export async function judgeChanges(
     const states = (possible.get(body) ?? []).filter(
       (one) => one.id === undefined || one.id === id,
     );
-    const about = `attempt ${attempt} of timer ${id} arrived at ${atMs} at ${arrival.path} with ${body}, recorded as ${outcome}; possible were ${JSON.stringify(states)}${historyOf(id, logs)}`;
+    const about = `attempt ${attempt} of timer ${id} arrived at ${atMs} at ${arrival.path} with ${body}, recorded as ${outcome}; possible were ${JSON.stringify(states)}, ended as ${JSON.stringify(ended.get(id))}${historyOf(body, logs)}`;
     assert.equal(arrival.path, `/${body}/${id}`, `a mixture of two contents: ${about}`);
     assert.ok(!arrived.has(`${id} ${attempt}`), `an attempt twice: ${about}`);
     arrived.set(`${id} ${attempt}`, body);
@@ -64,9 +64,9 @@ export async function judgeChanges(
   return { timers: ended.size, arrivals: arrivals.length, lostAttempts, afterChange };
 }
 
-/** All that callers were told of a timer, for whoever has to find out what went wrong with it. */
-function historyOf(id: number, logs: readonly ChangeLog[]): string {
-  const log = logs.find(({ possible }) => possible.some((one) => one.id === id));
+/** All that callers were told of the timer of a content, for whoever has to find out what went wrong with it. */
+function historyOf(mark: string, logs: readonly ChangeLog[]): string {
+  const log = logs.find(({ possible }) => possible.some(({ content }) => content === mark));
   return log === undefined ? '' : `; in all ${JSON.stringify([log.answers, log.certain])}`;
 }
 

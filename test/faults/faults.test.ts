@@ -22,13 +22,19 @@ void test('kill -9 of everything in the middle of 2,000 timers firing loses none
     timers: sizeOf('BELFRY_FAULT_TIMERS', 2_000),
   }));
 
-void test('what was answered to a change is true, whatever was killed, stopped or restarted', (t) => {
-  const kinds = ['kill', 'pause', 'kill', 'pause', 'postgres'] as const;
-  const faults = Array.from({ length: sizeOf('BELFRY_FAULT_CHANGES', 45) }, (_, index) => {
-    return kinds[index % kinds.length] ?? 'kill';
-  });
-  return changesUnderFaults(t, { processes: 3, names: 25, faults });
-});
+// Some five minutes, which is what a test has as a rule.
+const longMs = 900_000;
+void test(
+  'what was answered to a change is true, whatever was killed, stopped or restarted',
+  { timeout: longMs },
+  (t) => {
+    const kinds = ['kill', 'pause', 'kill', 'pause', 'postgres'] as const;
+    const faults = Array.from({ length: sizeOf('BELFRY_FAULT_CHANGES', 45) }, (_, index) => {
+      return kinds[index % kinds.length] ?? 'kill';
+    });
+    return changesUnderFaults(t, { processes: 3, names: 25, faults });
+  },
+);
 
 void test('kill -9 at each stage of a timer', (t) => killAtEachStage(t));
 
