@@ -169,6 +169,8 @@ export function createClaimer(options: {
   let sweepDueAtMs = -Infinity;
   let longestStepMs = 0;
   let passBeganAtMs = -Infinity;
+  /** A pass has come to its end since anything was forgotten. */
+  let mayForget = false;
   const lostClaims = new Map<number, number>();
 
   function newClaim(): number {
@@ -194,6 +196,18 @@ export function createClaimer(options: {
   function forgetLostClaims(): void {
     const oldest = passBeganAtMs - lostClaimKeptMs;
     for (const [claim, sinceMs] of lostClaims) if (sinceMs < oldest) lostClaims.delete(claim);
+  }
+
+  /**
+   * The last pass has taken all that was held by those who were dead when it began. Who died since may own
+   * timers behind it, which nobody could take over without the mark of that death. Before the next pass, not
+   * at the end of this one: what a step has claimed must not be lost where this fails.
+   */
+  async function forgetTheDead(): Promise<void> {
+    if (!mayForget) return;
+    mayForget = false;
+    const passAgeMs = monotonicMs() - passBeganAtMs;
+    await store.forget(Math.max(forgetAfterMs, 2 * passAgeMs));
   }
 
   const clockFloor = (): Floor => ({ nextAtMs: Math.floor(databaseClock.nowMs()), id: 0 });
@@ -308,10 +322,11 @@ export function createClaimer(options: {
       return found;
     },
     async sweepStep(owner, rowsMax) {
-      const startedAtMs = monotonicMs();
-      if (startedAtMs < sweepDueAtMs) return nothing;
+      if (monotonicMs() < sweepDueAtMs) return nothing;
       const rows = Math.min(rowsMax, catchUp?.available() ?? rowsMax);
       if (rows < 1) return nothing;
+      if (sweepsFairly === undefined) await forgetTheDead();
+      const startedAtMs = monotonicMs();
       if (sweepsFairly === undefined) {
         longestStepMs = 0;
         passBeganAtMs = startedAtMs;
@@ -334,10 +349,7 @@ export function createClaimer(options: {
       sweepsFairly = undefined;
       sweepDueAtMs = monotonicMs() + sweepPauseMs(longestStepMs);
       forgetLostClaims();
-      // The pass has taken all that was held by those who were dead when it began. Who died since
-      // may own timers behind it, which nobody could take over without the mark of that death.
-      const passAgeMs = monotonicMs() - passBeganAtMs;
-      await store.forget(Math.max(forgetAfterMs, 2 * passAgeMs));
+      mayForget = true;
       return found;
     },
     async pull(owner, lane, rowsMax) {

@@ -25,6 +25,7 @@ function setUp(options: { catchUpRate?: number } = {}) {
   const parked: ClaimParked[][] = [];
   let lanes: readonly number[] = [];
   let during: (() => void) | undefined;
+  let isForgetting = true;
   function answer(statement: string, ask: Asked) {
     asked.push({ statement, ...ask });
     calls.push(statement);
@@ -44,7 +45,10 @@ function setUp(options: { catchUpRate?: number } = {}) {
     probe: () => Promise.resolve({ timers: [], databaseNowMs: databaseNowMs() }),
     readClock: () => Promise.resolve(databaseNowMs()),
     declareDead: () => Promise.resolve(void calls.push('declareDead')).then(() => []),
-    forget: () => Promise.resolve(void calls.push('forget')),
+    forget() {
+      calls.push('forget');
+      return isForgetting ? Promise.resolve() : Promise.reject(new Error('lost'));
+    },
   };
   const claimer = createClaimer({
     store,
@@ -70,6 +74,7 @@ function setUp(options: { catchUpRate?: number } = {}) {
     answers,
     databaseClock,
     pass: (ms: number) => (monotonicMs += ms),
+    failToForget: () => (isForgetting = false),
     fillBacklogRoom: () => (backlogRoom = 0),
     /** Runs while the next statement is under way. */
     whileAsked: (run: () => void) => (during = run),
@@ -167,11 +172,30 @@ test('a sweep that finds more goes on fairly, those that have more behind their 
   assert.equal(claimer.sweepDueInMs(), 1_000);
   pass(1_000);
   await claimer.sweepStep(1, 2);
-  assert.equal(calls.at(-1), 'forget', 'the pass is over');
+  assert.equal(calls.includes('forget'), false, 'the pass is over just now');
   assert.equal(claimer.sweepDueInMs(), 1_000);
   pass(1_000);
   await claimer.sweepStep(1, 2);
-  assert.deepEqual(calls.slice(-3), ['declareDead', 'sweep', 'forget']);
+  assert.deepEqual(calls.slice(-3), ['forget', 'declareDead', 'sweep']);
+});
+
+test('what a sweep has claimed is handed over, whatever fails after it', async () => {
+  const { claimer, answers, calls, pass, failToForget } = setUp();
+  failToForget();
+  const lost: unknown[] = [];
+  const handedOver: number[] = [];
+  answers.push([timer(1, 10)], [timer(2, 20)], [timer(3, 30)]);
+  for (let step = 0; step < 6; step++) {
+    await claimer.sweepStep(1, 100).then(
+      ({ timers }) => handedOver.push(...timers.map(({ id }) => id)),
+      (err: unknown) => lost.push(err),
+    );
+    pass(1_000);
+  }
+  assert.deepEqual(handedOver, [1, 2, 3]);
+  assert.ok(lost.length > 0);
+  assert.equal(answers.length, 0);
+  assert.ok(calls.includes('forget'));
 });
 
 test('a backlog that has no room is not asked for again at once', async () => {
@@ -187,12 +211,15 @@ test('a backlog that has no room is not asked for again at once', async () => {
 });
 
 test('a sweep that fails goes on from where it was, and is not taken for the end of a pass', async () => {
-  const { claimer, answers, floors, calls } = setUp();
+  const { claimer, answers, floors, calls, pass } = setUp();
   answers.push(new Error('lost'), []);
   await assert.rejects(claimer.sweepStep(1, 2));
   assert.equal(calls.includes('forget'), false);
   await claimer.sweepStep(1, 2);
   assert.deepEqual(floors(), [beginning, beginning]);
+  assert.equal(calls.includes('forget'), false);
+  pass(1_000);
+  await claimer.sweepStep(1, 2);
   assert.equal(calls.filter((call) => call === 'forget').length, 1);
 });
 
