@@ -126,6 +126,8 @@ function spawnService({
   return spawn(process.execPath, ['src/cli/main.ts', 'serve'], {
     cwd: ROOT,
     stdio: ['ignore', log, log],
+    // A session of its own: see startChild.
+    detached: true,
     env: {
       PATH: process.env['PATH'],
       HOME: process.env['HOME'],
