@@ -9,6 +9,7 @@ import {
   type Floor,
   type ProjectShare,
 } from './fairCursor.ts';
+import { createParkPace } from './parkPace.ts';
 import { createTokenBucket } from './tokenBucket.ts';
 
 interface ClaimOptions {
@@ -167,6 +168,7 @@ export function createClaimer(options: {
   let fairly: FairCursor | undefined;
   let sweepsFairly: FairCursor | undefined;
   let sweepDueAtMs = -Infinity;
+  const pace = createParkPace(monotonicMs);
   let longestStepMs = 0;
   let passBeganAtMs = -Infinity;
   /** A pass has come to its end since anything was forgotten. */
@@ -322,8 +324,8 @@ export function createClaimer(options: {
       return found;
     },
     async sweepStep(owner, rowsMax) {
-      if (monotonicMs() < sweepDueAtMs) return nothing;
-      const rows = Math.min(rowsMax, catchUp?.available() ?? rowsMax);
+      if (monotonicMs() < sweepDueAtMs || pace.restMs() > 0) return nothing;
+      const rows = Math.min(pace.rowsMax(rowsMax), catchUp?.available() ?? rowsMax);
       if (rows < 1) return nothing;
       if (sweepsFairly === undefined) await forgetTheDead();
       const startedAtMs = monotonicMs();
@@ -335,8 +337,11 @@ export function createClaimer(options: {
         sweepsFairly === undefined
           ? await sweepStepPlainly(owner, rows)
           : await sweepStepFairly(sweepsFairly, owner, rows);
-      catchUp?.take(allOf(found).length);
-      longestStepMs = Math.max(longestStepMs, monotonicMs() - startedAtMs);
+      const tookMs = monotonicMs() - startedAtMs;
+      const all = allOf(found);
+      catchUp?.take(all.length);
+      pace.found({ rows: all.length, parked: found.parked.length }, tookMs);
+      longestStepMs = Math.max(longestStepMs, tookMs);
       if (!isOver) {
         sweepsFairly ??= fairCursor({
           floor: start,
@@ -365,6 +370,8 @@ export function createClaimer(options: {
       databaseClock.sample(await store.readClock(), sentAtMs, monotonicMs());
     },
     sweepDueInMs() {
+      const restMs = pace.restMs();
+      if (restMs > 0) return restMs;
       if (catchUp === undefined) {
         return sweepsFairly?.walkDueInMs() ?? Math.max(0, sweepDueAtMs - monotonicMs());
       }
@@ -375,7 +382,7 @@ export function createClaimer(options: {
     hasMore: () =>
       hasMoreAhead() ||
       // With a limit, that says when.
-      (catchUp === undefined && sweepsFairly?.hasMore(crowd) === true),
+      (catchUp === undefined && pace.restMs() === 0 && sweepsFairly?.hasMore(crowd) === true),
     hasMoreAhead,
     lowerFloor(dueAtMs) {
       // Before the first poll too: a wake-up for later must not hide what is due before it.

@@ -200,6 +200,7 @@ export function createScheduler(options: {
     lanes,
     destinations: destinations.lanes,
     owner: lease.owner,
+    monotonicMs: clock.monotonicMs,
     log,
     metrics,
   });
