@@ -84,8 +84,8 @@ export interface DestinationLanes {
 }
 
 const expiredRowsMax = 500;
-/** Of one claim in the same lane. */
-const crowdLeast = 50;
+/** Of one claim in the same lane: a turn of a project among several has no more. */
+const crowdLeast = 25;
 const crowdedForMs = 5_000;
 /** Each is compared with each timer of a claim. */
 const crowdedMax = 8;

@@ -1,6 +1,7 @@
 /**
- * How fast a crowd is parked. What is parked has time, and others have not: it goes in small steps, with a pause
- * after each that is as long as the step was.
+ * How fast claims park a crowd. What is parked has time, and others have not: it goes in small steps, with a pause
+ * after each that is as long as the step was. What this process holds already is parked at once: until it is,
+ * it belongs to nobody whom a cancel could ask.
  */
 export interface ParkPace {
   /** Rows that the next look for more may take, of those that it might. */
@@ -15,7 +16,7 @@ export interface ParkPace {
  * A step of 500 keeps a core busy for some 17 ms, and as soon as it was over the next one began: on two cores
  * everybody else waited for one, PostgreSQL's other statements and the receiver as well.
  */
-export const parkRowsMax = 125;
+const parkRowsMax = 125;
 /** Of what a look finds: from there on it is a look at a crowd. */
 const parkedShare = 0.75;
 

@@ -5,7 +5,6 @@ import type { Logger } from '../telemetry/log.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 import type { DestinationLanes } from './destinationLanes.ts';
 import type { Lanes } from './lanes.ts';
-import { parkRowsMax } from './parkPace.ts';
 
 type Fence = Pick<ClaimedTimer, 'id' | 'owner' | 'claim'>;
 
@@ -24,24 +23,24 @@ export interface Parking {
    * its identity before, whoever sweeps next takes them over.
    */
   release(timers: readonly Fence[], triesMax?: number): Promise<void>;
-  /** Into their lanes, at the pace of `ParkPace`. What cannot be parked, perhaps because the lane is open again, is given back. */
+  /** Into their lanes. What cannot be parked, perhaps because the lane is open again, is given back. */
   park(parked: readonly Parked[]): Promise<void>;
   /** The same, together with all others that come within this turn. */
   parkSoon(parked: Parked): void;
 }
 
 const releaseRetryMs = 500;
+const rowsMax = 500;
 
 export function createParking(options: {
   store: { release(timers: readonly Fence[]): Promise<unknown> };
   lanes: Pick<Lanes, 'park'>;
   destinations: Pick<DestinationLanes, 'park'>;
   owner: () => number | undefined;
-  monotonicMs: () => number;
   log: Logger;
   metrics: Metrics;
 }): Parking {
-  const { store, lanes, destinations, owner, monotonicMs, log, metrics } = options;
+  const { store, lanes, destinations, owner, log, metrics } = options;
   let gathered: Parked[] = [];
 
   async function release(timers: readonly Fence[], triesMax = Infinity): Promise<void> {
@@ -86,10 +85,8 @@ export function createParking(options: {
   }
 
   async function park(parked: readonly Parked[]): Promise<void> {
-    for (let from = 0; from < parked.length; from += parkRowsMax) {
-      const startedAtMs = monotonicMs();
-      await parkSome(parked.slice(from, from + parkRowsMax));
-      if (from + parkRowsMax < parked.length) await sleep(monotonicMs() - startedAtMs);
+    for (let from = 0; from < parked.length; from += rowsMax) {
+      await parkSome(parked.slice(from, from + rowsMax));
     }
   }
 

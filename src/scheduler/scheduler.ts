@@ -200,7 +200,6 @@ export function createScheduler(options: {
     lanes,
     destinations: destinations.lanes,
     owner: lease.owner,
-    monotonicMs: clock.monotonicMs,
     log,
     metrics,
   });

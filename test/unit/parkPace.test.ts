@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { createParkPace, parkRowsMax } from '../../src/scheduler/parkPace.ts';
+import { createParkPace } from '../../src/scheduler/parkPace.ts';
 
 function setUp() {
   let nowMs = 0;
@@ -12,7 +12,7 @@ test('who finds a crowd to park takes less of it at a time, and rests for as lon
   assert.equal(pace.rowsMax(500), 500);
   pace.found({ rows: 500, parked: 480 }, 20);
   assert.equal(pace.restMs(), 20);
-  assert.equal(pace.rowsMax(500), parkRowsMax);
+  assert.equal(pace.rowsMax(500), 125);
   assert.equal(pace.rowsMax(3), 3);
   pass(15);
   assert.equal(pace.restMs(), 5);
