@@ -121,12 +121,14 @@ test('a run that ends at any of its steps is made up for by the next, and never 
     await retentionOf(database).run({ mayGoOn: () => Promise.resolve(left-- > 0) });
     const { history, labels } = await leftIds(database);
     assert.ok(history.includes(9_001) && labels.includes(9_001), `after ${steps} steps`);
+    // Autovacuum may hold a partition: such a run leaves it to the next, and is over sooner.
+    const isWhole = left >= 0 && (await tableNames(database)).length === before.length;
     await retentionOf(database).run(always);
     assert.deepEqual(await tableNames(database), before, `after ${steps} steps`);
     const end = await leftIds(database);
     assert.deepEqual([end.history, end.labels], [[9_001], [9_001]], `after ${steps} steps`);
     await sql(database, 'TRUNCATE belfry.history, belfry.attempts, belfry.timer_labels');
-    if (left >= 0) {
+    if (isWhole) {
       // Two to detach, two to drop, three of the rest, and at least one for the labels.
       assert.ok(steps >= 8, `${steps} steps`);
       return;
