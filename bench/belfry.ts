@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { Client, type QueryResult } from 'pg';
+import packageJson from '../package.json' with { type: 'json' };
 import { undoAtExit } from './harness/cleanup.ts';
 import { freePort } from './harness/port.ts';
 import { parentOf, type Metered } from './harness/processUsage.ts';
@@ -123,7 +124,7 @@ function spawnService({
   settings: Readonly<Record<string, string>>;
 }): ChildProcess {
   const log = openSync(logFile(dataDir), 'a');
-  return spawn(process.execPath, ['src/cli/main.ts', 'serve'], {
+  return spawn(process.execPath, [...commandLine(), 'serve'], {
     cwd: ROOT,
     stdio: ['ignore', log, log],
     // A session of its own: see startChild.
@@ -138,6 +139,11 @@ function spawnService({
       ...settings,
     },
   });
+}
+
+/** What `npm run belfry` gives to Node: its own arguments, and the program. */
+function commandLine(): string[] {
+  return packageJson.scripts.belfry.split(' ').slice(1);
 }
 
 async function untilReady(

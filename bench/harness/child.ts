@@ -28,11 +28,15 @@ type Reply =
  * Starts a bench process: every load generator, sink and floor has its own, so that its CPU can be
  * told apart and none of them waits behind another's event loop. Each has a session of its own as well,
  * as have PostgreSQL's backends: Linux may divide a busy core by sessions (sched_autogroup, sched(7)), and
- * receiver and service would have had one share between them. The channel carries a few messages a phase,
- * never one a timer.
+ * receiver and service would have had one share between them. V8 has one thread to help it and not four, as
+ * in the service. The channel carries a few messages a phase, never one a timer.
  */
 export async function startChild<H extends Handlers>(file: URL): Promise<Child<H>> {
-  const child = fork(file, { serialization: 'advanced', detached: true });
+  const child = fork(file, {
+    serialization: 'advanced',
+    detached: true,
+    execArgv: ['--v8-pool-size=1'],
+  });
   const forget = undoAtExit(() => child.kill('SIGKILL'));
   const waiting = new Map<number, PromiseWithResolvers<unknown>>();
   let calls = 0;
