@@ -1,6 +1,7 @@
 import { alternate, type Bench, type Scenario } from '../harness/bench.ts';
 import { startDiskProbe } from '../harness/diskProbe.ts';
 import { residentMb } from '../harness/processUsage.ts';
+import { startStolenMeter } from '../harness/stolenTime.ts';
 import { startBelfry, type Belfry } from '../belfry.ts';
 import { addProject, clear, seed, settled, unfinished } from '../store.ts';
 import { assertAccepted } from './create.ts';
@@ -70,23 +71,29 @@ async function besideDeadReceiver(
     ours: beside.createP99,
     floor: alone.createP99,
   });
-  recordSync(bench, prefix, beside, alone);
+  recordMachine(bench, prefix, beside, alone);
   bench.record({ name: `${prefix}resident memory, most`, unit: 'MB', ours: beside.residentMb });
 }
 
-/** Creates wait for the disk: how long a bare sync of it took meanwhile. */
-function recordSync(
-  bench: Bench,
-  prefix: string,
-  beside: { readonly syncP99: number },
-  alone: { readonly syncP99: number },
-): void {
+/** What the machine was like: creates wait for the disk, and all wait while its host runs others. */
+function recordMachine(bench: Bench, prefix: string, beside: Machine, alone: Machine): void {
   bench.record({
     name: `${prefix}bare fdatasync, p99`,
     unit: 'ms',
     ours: beside.syncP99,
     floor: alone.syncP99,
   });
+  bench.record({
+    name: `${prefix}taken away by the host`,
+    unit: '%',
+    ours: beside.stolenPercent,
+    floor: alone.stolenPercent,
+  });
+}
+
+interface Machine {
+  readonly syncP99: number;
+  readonly stolenPercent: number;
 }
 
 async function besideCrowd(bench: Bench, run: number): Promise<void> {
@@ -134,7 +141,7 @@ async function besideCrowd(bench: Bench, run: number): Promise<void> {
     floor: alone.createP99,
     bars: [{ of: 'ours', atMost: 250 }],
   });
-  recordSync(bench, prefix, beside, alone);
+  recordMachine(bench, prefix, beside, alone);
   bench.record({
     name: `${prefix}resident memory, most`,
     unit: 'MB',
@@ -154,6 +161,7 @@ async function neighbour(
   const { perSecond, durationMs, others = 0 } = load;
   await sink.call('reset');
   const stopProbe = await startDiskProbe(belfry.dataDir);
+  const stolen = startStolenMeter();
   let mostMb = 0;
   const sampler = setInterval(() => {
     mostMb = Math.max(mostMb, residentMb(belfry.pid));
@@ -179,6 +187,7 @@ async function neighbour(
       lateness: arrived.lateness,
       createP99: made.latency.p99,
       syncP99: synced.p99,
+      stolenPercent: stolen(),
       twice: arrived.arrivals - arrived.distinct,
       residentMb: mostMb,
     };
