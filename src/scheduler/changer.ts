@@ -25,7 +25,8 @@ export interface ChangeStore {
   declareDead(): Promise<unknown>;
 }
 
-interface StoredOwnership {
+/** Who holds a timer, as was read of it. */
+export interface StoredOwnership {
   readonly timer: { readonly status: TimerStatus; readonly nextAtMs: number | null };
   readonly owner: number | null;
   readonly ownerLapsedMs: number | null;
@@ -52,13 +53,15 @@ export interface OwnScheduler {
 export interface Changer {
   /**
    * `apply` commits the change under the fence; undefined when it was refused because the timer is
-   * not as the fence says (any more). It may be called several times, and what it throws ends it.
+   * not as the fence says (any more). It may be called several times, and what it throws ends it. `known`: what
+   * has just been read of the timer, if it has; a process that holds it is asked at once, then.
    * @throws BelfryError `owner_unresponsive`, `store_unavailable`, `commit_unknown`, `overloaded`.
    */
   change<Result>(
     projectId: number,
     id: TimerId,
     apply: (fence: ChangeFence) => Promise<Result | undefined>,
+    known?: StoredOwnership,
   ): Promise<ChangeResult<Result>>;
   /** Another process may have asked for timers of ours. */
   answerRequests(): Promise<void>;
@@ -178,12 +181,18 @@ export function createChanger(options: {
     if (failed !== undefined) throw failed.reason;
   }
 
+  function isOurs({ owner }: StoredOwnership): boolean {
+    return owner !== null && owner === own?.owner();
+  }
+
   return {
     async change<Result>(
       projectId: number,
       id: TimerId,
       apply: (fence: ChangeFence) => Promise<Result | undefined>,
+      known?: StoredOwnership,
     ): Promise<ChangeResult<Result>> {
+      let read = known;
       for (let round = 1; round <= roundsMax; round++) {
         const held = await withHeld(
           id,
@@ -200,23 +209,27 @@ export function createChanger(options: {
           },
         );
         if (held === 'started') {
-          const stored = await store.read(projectId, id);
-          if (stored === undefined) return { kind: 'not_found' };
+          read = await store.read(projectId, id);
+          if (read === undefined) return { kind: 'not_found' };
           // What was started here is what the database knows of, or it is another's by now (this
           // process was paused beyond its lease) or waits for its retry: then it can be changed.
-          const isOurs = stored.owner !== null && stored.owner === own?.owner();
-          if (isOurs && stored.timer.nextAtMs !== null) {
+          if (isOurs(read) && read.timer.nextAtMs !== null) {
             return { kind: 'too_late', status: 'delivering' };
           }
         } else if (held !== undefined) return held;
-        const result = await apply(null);
-        if (result !== undefined) return { kind: 'done', result };
-        const stored = await store.read(projectId, id);
+        // Of ours it may be over by now, or a claim is on its way.
+        let stored = read === undefined || read.owner === null || isOurs(read) ? undefined : read;
+        read = undefined;
+        if (stored === undefined) {
+          const result = await apply(null);
+          if (result !== undefined) return { kind: 'done', result };
+          stored = await store.read(projectId, id);
+        }
         if (stored === undefined) return { kind: 'not_found' };
         const { timer, owner, ownerLapsedMs, dueInMs } = stored;
         if (timer.nextAtMs === null) return { kind: 'too_late', status: timer.status };
         if (owner === null) continue;
-        if (owner === own?.owner()) {
+        if (isOurs(stored)) {
           await sleep(claimInFlightMs * round);
         } else if (ownerLapsedMs === null || ownerLapsedMs > 0) {
           await store.declareDead();

@@ -9,11 +9,14 @@ import type {
   RetryResult,
   TimerEdit,
 } from '../core/timerChange.ts';
-import type { ChangeFence, Changer } from './changer.ts';
+import type { ChangeFence, Changer, StoredOwnership } from './changer.ts';
 
 /** The statements by which a timer changes; see store/cancelTimers, changeTimers, namedTimers. */
 export interface TimerChangeStore<Created> {
-  read(projectId: number, id: TimerId): Promise<{ readonly timer: Timer } | undefined>;
+  read(
+    projectId: number,
+    id: TimerId,
+  ): Promise<(StoredOwnership & { readonly timer: Timer }) | undefined>;
   cancel(wish: { projectId: number; id: TimerId; fence: ChangeFence }): Promise<boolean>;
   change(change: {
     projectId: number;
@@ -64,10 +67,11 @@ export function createTimerChanges<Created>(options: {
       edit: (timer: Timer) => TimerEdit,
       ifVersion: number | null,
     ): Promise<EditResult> {
-      let stored = await store.read(projectId, id);
-      if (stored === undefined) return { kind: 'not_found' };
-      if (stored.timer.nextAtMs === null) return { kind: 'too_late', status: stored.timer.status };
-      const result = await changer.change(projectId, id, async (fence) => {
+      const known = await store.read(projectId, id);
+      if (known === undefined) return { kind: 'not_found' };
+      if (known.timer.nextAtMs === null) return { kind: 'too_late', status: known.timer.status };
+      let stored: { readonly timer: Timer } | undefined = known;
+      const apply = async (fence: ChangeFence) => {
         const timer = (stored ?? (await store.read(projectId, id)))?.timer;
         stored = undefined;
         if (timer === undefined) return undefined;
@@ -89,7 +93,8 @@ export function createTimerChanges<Created>(options: {
           key: null,
           startsAnew: false,
         });
-      });
+      };
+      const result = await changer.change(projectId, id, apply, known);
       return result.kind === 'done' ? { kind: 'changed' } : result;
     },
 

@@ -26,21 +26,25 @@ export interface StoredTimer {
 }
 
 // Hot table and history in one statement, so in one snapshot: a timer on its way from one to the
-// other is seen exactly once. Served by timers_pkey, history_project_id and attempts_timer_id.
+// other is seen exactly once. Served by timers_pkey, history_project_id and attempts_timer_id. Of one that lives
+// the partitions of the history are not looked at, nor those of the attempts before it has had any.
 const readTimer = {
   name: 'read_timer',
   text: `
-WITH found AS (
+WITH live AS MATERIALIZED (
   SELECT id, project_id, CASE WHEN attempts = 0 THEN 'pending' ELSE 'retrying' END AS status,
     url, method, headers, body, append_id, timeout_ms, retry, labels, metadata,
     created_at, due_at, next_at, expires_at, NULL::timestamptz AS finished_at,
-    NULL::text AS failure_code, owner, version, key
+    NULL::text AS failure_code, attempts, owner, version, key
   FROM belfry.timers WHERE id = $1::bigint AND project_id = $2::bigint
+), found AS (
+  SELECT * FROM live
   UNION ALL
   SELECT id, project_id, status, url, method, headers, body, append_id, timeout_ms, retry, labels,
-    metadata, created_at, due_at, NULL, expires_at, finished_at, failure_code, NULL,
+    metadata, created_at, due_at, NULL, expires_at, finished_at, failure_code, attempts, NULL,
     version, key
-  FROM belfry.history WHERE id = $1::bigint AND project_id = $2::bigint
+  FROM belfry.history
+  WHERE id = $1::bigint AND project_id = $2::bigint AND NOT EXISTS (SELECT FROM live)
 )
 SELECT f.id, f.project_id, f.status, f.url, f.method, f.created_at, f.due_at, f.next_at,
   f.expires_at, f.finished_at, f.failure_code,
@@ -48,11 +52,11 @@ SELECT f.id, f.project_id, f.status, f.url, f.method, f.created_at, f.due_at, f.
     ELSE greatest(0, ${msUntil('f.due_at')}) END,
   f.owner, -(${msUntil('p.expires_at')}),
   coalesce(${msUntil('f.next_at')}, 0),
-  (SELECT json_agg(json_build_object(
+  CASE WHEN f.attempts > 0 THEN (SELECT json_agg(json_build_object(
       'number', a.number, 'startedAtMs', extract(epoch FROM a.started_at) * 1000,
       'latenessMs', a.lateness_ms, 'durationMs', a.duration_ms, 'status', a.status,
       'errorCode', a.error_code) ORDER BY a.number)
-    FROM belfry.attempts a WHERE a.timer_id = f.id),
+    FROM belfry.attempts a WHERE a.timer_id = f.id) END,
   f.headers, f.body, f.append_id, f.timeout_ms, f.retry, f.labels, f.metadata,
   f.version, f.key
 FROM found f LEFT JOIN belfry.processes p ON p.id = f.owner`,
