@@ -8,6 +8,7 @@ import {
   type ConnectionUser,
   type Connections,
 } from './connections.ts';
+import { createDeadlines, type Deadlines, type DeadlineUser } from './deadlines.ts';
 import type { Connector } from './tlsConnector.ts';
 import { nextHop, redirectsMax, type Hop } from './redirects.ts';
 import { ResponseSampler } from './responseSample.ts';
@@ -58,8 +59,6 @@ export const responseBytesMax = 64 * 1024;
 const headBytesMax = 16 * 1024;
 /** 1xx responses to one request: each costs little, a flood of them does not. */
 const informationalMax = 1_000;
-/** Node's timers take no more (24.8 days). */
-const timeoutMaxMs = 2 ** 31 - 1;
 
 /**
  * undici's `dispatch` with a handler of our own, not `request`: the same client without a stream
@@ -72,11 +71,12 @@ export function createHttpClient(options: {
 }): HttpClient {
   const { connect, allowRedirects } = options;
   const connections = createConnections({ connect, headBytesMax });
+  const deadlines = createDeadlines();
   const followsMax = allowRedirects ? redirectsMax : 0;
 
   return {
     send(request, onResult, onFree) {
-      new Exchange({ connections, request, followsMax, onResult, onFree }).dispatch();
+      new Exchange({ connections, deadlines, request, followsMax, onResult, onFree }).dispatch();
     },
     close: connections.destroy,
     origins: connections.origins,
@@ -90,7 +90,7 @@ export function createHttpClient(options: {
  *
  * A class for its handlers, which are one set for all requests.
  */
-class Exchange implements Dispatcher.DispatchHandler, ConnectionUser {
+class Exchange implements Dispatcher.DispatchHandler, ConnectionUser, DeadlineUser {
   readonly #connections: Connections;
   readonly #request: HttpRequest;
   readonly #onResult: (result: HttpResult) => void;
@@ -110,6 +110,7 @@ class Exchange implements Dispatcher.DispatchHandler, ConnectionUser {
 
   constructor(options: {
     connections: Connections;
+    deadlines: Deadlines;
     request: HttpRequest;
     followsMax: number;
     onResult: (result: HttpResult) => void;
@@ -122,7 +123,7 @@ class Exchange implements Dispatcher.DispatchHandler, ConnectionUser {
     this.#followsLeft = options.followsMax;
     this.#onResult = options.onResult;
     this.#onFree = options.onFree;
-    this.#deadline = setTimeout(endInTime, Math.min(request.timeoutMs, timeoutMaxMs), this);
+    this.#deadline = options.deadlines.set(request.timeoutMs, this);
   }
 
   dispatch(): void {
@@ -131,7 +132,8 @@ class Exchange implements Dispatcher.DispatchHandler, ConnectionUser {
     this.#connection.client.dispatch({ path, method, headers, body }, this);
   }
 
-  timeOut(): void {
+  onDeadline(): void {
+    if (this.#settled) return;
     this.#settle({ kind: 'error', errorCode: 'timeout' });
     this.#controller?.abort(new Error('deadline'));
   }
@@ -222,8 +224,4 @@ class Exchange implements Dispatcher.DispatchHandler, ConnectionUser {
 function errorCodeOfStatus(status: number): AttemptErrorCode | null {
   if (status < 300) return null;
   return status < 400 ? 'redirect' : 'http_status';
-}
-
-function endInTime(exchange: Exchange): void {
-  exchange.timeOut();
 }

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { createServer as createHttpsServer } from 'node:https';
-import type { AddressInfo } from 'node:net';
+import type { AddressInfo, Socket } from 'node:net';
 import { test } from 'node:test';
 import { gzipSync } from 'node:zlib';
 import { responseBytesMax } from '../../src/delivery/httpClient.ts';
@@ -12,6 +12,7 @@ import { drip, startRawServer } from './fakes/rawServer.ts';
 import { selfSigned } from '../support/selfSigned.ts';
 
 const deadline = { timeoutMs: 150 };
+const ok = 'HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n';
 
 test('method, path, headers and body travel as given, and the status comes back', async () => {
   await using receiver = await startReceiver((res, { path }) => {
@@ -80,6 +81,32 @@ test('accept then silence ends with the deadline, and the connection is closed',
   assert.deepEqual(await http.send(server.origin, deadline), failed('timeout'));
   await server.closed();
   assert.match(server.received(), /^POST \/x\/7 HTTP\/1\.1\r\n/);
+});
+
+test('a response counts that comes while others are ended by the same deadline', async () => {
+  const open = new Set<Socket>();
+  let isAnswered = false;
+  await using server = await startRawServer({
+    onRequest(socket) {
+      if (isAnswered) socket.write(ok);
+      else open.add(socket);
+      socket.once('close', () => {
+        open.delete(socket);
+        if (!isAnswered) for (const other of open) other.write(ok);
+        isAnswered = true;
+      });
+    },
+  });
+  await using http = client();
+
+  const sends = Array.from({ length: 100 }, () => http.send(server.origin, deadline));
+  const results = await Promise.all(sends);
+
+  const answered = results.filter(({ kind }) => kind === 'response');
+  assert.ok(answered.length > 0 && answered.length < 100, `${answered.length} of 100`);
+  for (const result of results)
+    assert.deepEqual(result, result.kind === 'response' ? success : failed('timeout'));
+  assert.deepEqual(await http.send(server.origin), success);
 });
 
 test('the deadline includes connecting: a handshake that never ends is a timeout', async () => {
