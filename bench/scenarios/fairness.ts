@@ -185,6 +185,9 @@ async function neighbour(
     const deadlineMs = 60_000 + others;
     const arrived = await sink.call('waitFor', { distinct, deadlineMs });
     if (arrived.distinct < distinct) throw new Error(`${arrived.distinct} of ${distinct} arrived`);
+    const { early, earliestMs } = arrived;
+    // Never by Belfry's doing. A virtual machine that is moved has its clock set.
+    if (early > 0) bench.note(`${early} came early, by up to ${earliestMs.toFixed(1)} ms`);
     if (others > 0) await settled(belfry);
     return {
       lateness: arrived.lateness,

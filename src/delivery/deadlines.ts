@@ -13,8 +13,9 @@ export interface DeadlineUser {
 
 /** Node's timers take no more (24.8 days). */
 const timeoutMaxMs = 2 ** 31 - 1;
-/** Told in one turn of the event loop. */
-const atOnceMax = 4;
+/** Told in one turn of the event loop, and of thousands a fiftieth of those that are left. */
+const atOnce = 4;
+const shareAtOnce = 1 / 50;
 
 /**
  * Attempts that begin together at a receiver that never answers end together: a hundred sockets that are closed in
@@ -26,7 +27,7 @@ export function createDeadlines(): Deadlines {
   const passed: DeadlineUser[] = [];
 
   function tellSome(): void {
-    const now = passed.splice(0, atOnceMax);
+    const now = passed.splice(0, Math.max(atOnce, passed.length * shareAtOnce));
     if (passed.length > 0) setImmediate(tellSome);
     for (const user of now) user.onDeadline();
   }

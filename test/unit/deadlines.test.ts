@@ -22,6 +22,19 @@ test('deadlines that end together are told a few in a turn, in their order', asy
   assert.ok(most <= 8, `${most} in one turn`);
 });
 
+test('of thousands more are told in a turn, so that the last has not long to wait', async () => {
+  const deadlines = createDeadlines();
+  let told = 0;
+  const user = { onDeadline: () => (told += 1) };
+
+  for (let count = 0; count < 5_000; count++) deadlines.set(20, user);
+  while (told === 0) await turn();
+  let turns = 0;
+  for (; told < 5_000; turns++) await turn();
+
+  assert.ok(turns < 500, `${turns} turns`);
+});
+
 test('one that ends while others are told comes after them, a later one by itself', async () => {
   const deadlines = createDeadlines();
   const told: string[] = [];
