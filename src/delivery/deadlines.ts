@@ -21,7 +21,8 @@ const shareAtOnce = 1 / 50;
  * Attempts that begin together at a receiver that never answers end together: a hundred sockets that are closed in
  * one turn of the event loop, while all that is due then waits. So they end a few in a turn, and the others come in
  * between. Beside a dead receiver with 100,000 due, breaker off, p99 of the others' lateness in ms: 6.6, 8.3, 8.0
- * so, and 8.7, 9.4, 8.4 all at once (single runs, in turns).
+ * so, and 8.7, 9.4, 8.4 all at once (single runs, in turns). Of 5,000 that drip the last ended 0.7 and 1.1 s
+ * after its deadline, with four throughout 2.2 and 3.5.
  */
 export function createDeadlines(): Deadlines {
   const passed: DeadlineUser[] = [];
